@@ -1,0 +1,871 @@
+// sockeye: a Socket.IO server engine. This header is the whole interface and its manual.
+//
+// Results are int32_t: 0 or positive is success, negative is SOCKEYE_ERR_*, and sockeye_last_error() tells what was wrong.
+// Text is UTF-8 with a length, not zero-terminated. Input is borrowed for the call; events are valid until their batch is
+// released; buffers and messages are yours to free. Every function but sockeye_engine_free may be called from any thread and
+// from callbacks. Structs that you fill start with their size: { .size = sizeof(struct) } and the rest 0 means defaults.
+//
+// Generated from src/ffi; do not edit.
+
+#ifndef SOCKEYE_H
+#define SOCKEYE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// ABI of this header. Pass it to `sockeye_options_init`; a library of another ABI refuses.
+#define SOCKEYE_ABI 1
+
+// Success.
+#define SOCKEYE_OK 0
+
+// An argument is NULL, out of range, or an id of another kind; `sockeye_last_error` names it.
+#define SOCKEYE_ERR_INVALID -1
+
+// The socket or token is gone: its peer left, or the token was answered or expired.
+#define SOCKEYE_ERR_STALE -2
+
+// The socket disconnected before the operation could complete.
+#define SOCKEYE_ERR_GONE -3
+
+// The engine is closing or closed.
+#define SOCKEYE_ERR_CLOSED -4
+
+// A bounded resource is full.
+#define SOCKEYE_ERR_FULL -5
+
+// A value is longer than its bound, or the caller's buffer is too small.
+#define SOCKEYE_ERR_TOO_BIG -6
+
+// No answer came in time.
+#define SOCKEYE_ERR_TIMEOUT -7
+
+// Text that must be JSON is not, or is not of the shape that the function asks for.
+#define SOCKEYE_ERR_BAD_JSON -8
+
+// Text is not UTF-8.
+#define SOCKEYE_ERR_BAD_UTF8 -9
+
+// An address cannot be parsed, or cannot be bound (the message has the system's reason).
+#define SOCKEYE_ERR_ADDR -10
+
+// The operating system refused.
+#define SOCKEYE_ERR_IO -11
+
+// Reserved for TLS.
+#define SOCKEYE_ERR_TLS -12
+
+// This build, platform or engine mode does not have it.
+#define SOCKEYE_ERR_UNSUPPORTED -13
+
+// Header and library do not fit: another ABI, or a struct with an unknown tail.
+#define SOCKEYE_ERR_VERSION -14
+
+// The call would wait for the thread that makes it.
+#define SOCKEYE_ERR_DEADLOCK -15
+
+// The engine was made in the parent of this process.
+#define SOCKEYE_ERR_FORKED -16
+
+// A bug of the library: a panic was caught at the boundary. The engine stays usable.
+#define SOCKEYE_ERR_PANIC -17
+
+// A bug of the library.
+#define SOCKEYE_ERR_INTERNAL -18
+
+// `SOCKEYE_OPT_ALLOW_REQUEST`: may this handshake become a session? `name` is the URL, `data` the handshake as JSON object;
+// answer `token` with `sockeye_accept` or `sockeye_reject`.
+#define SOCKEYE_EVENT_HTTP_REQUEST 1
+
+// `SOCKEYE_NSP_ASK`: may this namespace exist? `name` is its name, `nsp` the asking pattern, `data` the client's auth; answer `token`.
+#define SOCKEYE_EVENT_NAMESPACE_REQUEST 2
+
+// `SOCKEYE_NSP_AUTHORIZE`: may this socket join the namespace? `data` is its auth; answer `token`.
+#define SOCKEYE_EVENT_AUTHORIZE 3
+
+// A socket joined a namespace; `data` is its auth (`{}` if it sent none).
+#define SOCKEYE_EVENT_CONNECT 4
+
+// An event from a client: `name`, `data` (JSON array of the arguments), attachments; `token` is not 0 if it wants an acknowledgement.
+#define SOCKEYE_EVENT_MESSAGE 5
+
+// An acknowledgement that an emission with `SOCKEYE_EXPECT_ACK` asked for; `token` is that emission's. `status` 0: `data` has the
+// arguments; TIMEOUT, GONE or CLOSED: none came. A broadcast gives one with `SOCKEYE_EVENT_PARTIAL` for each reply, then one
+// without it (`socket` 0), with `status` 0 or TIMEOUT and `data` `{"expected":n,"received":m}`.
+#define SOCKEYE_EVENT_ACK 6
+
+// A socket is about to leave; `name` is the reason, `data` has the rooms it was in (see `SOCKEYE_EVENT_DISCONNECT`).
+#define SOCKEYE_EVENT_DISCONNECTING 7
+
+// A socket left: its last event. `name` is the official reason, `status` the `SOCKEYE_REASON_*`, `data` an object with `reason` and,
+// where known, `description`, `limit`, `value`, and (DISCONNECTING only) `rooms`.
+#define SOCKEYE_EVENT_DISCONNECT 8
+
+// The connection of a socket changed its transport; `name` is the new one.
+#define SOCKEYE_EVENT_UPGRADE 9
+
+// An event from another server of the cluster; a `token` wants `sockeye_ack`.
+#define SOCKEYE_EVENT_SERVER_MESSAGE 10
+
+// Replies of the other servers to `sockeye_server_emit`; partial and final as in `SOCKEYE_EVENT_ACK`.
+#define SOCKEYE_EVENT_SERVER_ACK 11
+
+// Completion of `sockeye_sockets_fetch`: `data` is a JSON array of `{"id","handshake","rooms","data"}`.
+#define SOCKEYE_EVENT_SOCKETS 12
+
+// `SOCKEYE_NSP_ROOM_EVENTS`: `name` is the room, `status` a `SOCKEYE_ROOM_*`, `socket` who joined or left.
+#define SOCKEYE_EVENT_ROOM 13
+
+// Reserved for logging.
+#define SOCKEYE_EVENT_LOG 14
+
+// A bug of the library was contained: a connection was closed after a panic; `name` is the message.
+#define SOCKEYE_EVENT_FAULT 15
+
+// Accepting connections failed (out of file descriptors, say) and is tried again; `name` is the system's reason.
+#define SOCKEYE_EVENT_LISTEN_ERROR 16
+
+// Last event of a queue.
+#define SOCKEYE_EVENT_CLOSED 17
+
+// `SOCKEYE_OPT_CONNECTION_ERRORS`: a handshake or request was refused; `status` is the Engine.IO code 0..5, `name` its message, `data` the context.
+#define SOCKEYE_EVENT_CONNECTION_ERROR 18
+
+// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
+#define SOCKEYE_EVENT_NAMESPACE 19
+
+// Event flag: one reply of several; the final event of this token is still to come.
+#define SOCKEYE_EVENT_PARTIAL 1
+
+// Event flag of an engine-only MESSAGE: it was binary, and its bytes are the one attachment (else `data` is its text).
+#define SOCKEYE_EVENT_BINARY 2
+
+// `transport error`
+#define SOCKEYE_REASON_TRANSPORT_ERROR 1
+
+// `transport close`
+#define SOCKEYE_REASON_TRANSPORT_CLOSE 2
+
+// `ping timeout`
+#define SOCKEYE_REASON_PING_TIMEOUT 3
+
+// `parse error`
+#define SOCKEYE_REASON_PARSE_ERROR 4
+
+// `forced close`
+#define SOCKEYE_REASON_FORCED_CLOSE 5
+
+// `forced server close`
+#define SOCKEYE_REASON_FORCED_SERVER_CLOSE 6
+
+// `server shutting down`
+#define SOCKEYE_REASON_SERVER_SHUTTING_DOWN 7
+
+// `client namespace disconnect`
+#define SOCKEYE_REASON_CLIENT_NAMESPACE_DISCONNECT 8
+
+// `server namespace disconnect`
+#define SOCKEYE_REASON_SERVER_NAMESPACE_DISCONNECT 9
+
+// ROOM.status: the room came to be.
+#define SOCKEYE_ROOM_CREATE 1
+
+// ROOM.status: `socket` joined.
+#define SOCKEYE_ROOM_JOIN 2
+
+// ROOM.status: `socket` left.
+#define SOCKEYE_ROOM_LEAVE 3
+
+// ROOM.status: the last socket left.
+#define SOCKEYE_ROOM_DELETE 4
+
+// The host drains the queue with `sockeye_queue_poll`. The default.
+#define SOCKEYE_DELIVER_POLL 0
+
+// A thread of the engine, one for each queue, calls the host.
+#define SOCKEYE_DELIVER_THREAD 1
+
+// The I/O thread that read the packets calls the host, which must not block.
+#define SOCKEYE_DELIVER_INLINE 2
+
+// `sockeye_options.transports`: HTTP long-polling.
+#define SOCKEYE_TRANSPORT_POLLING 1
+
+// `sockeye_options.transports`: WebSocket.
+#define SOCKEYE_TRANSPORT_WEBSOCKET 2
+
+// Engine flag `allowUpgrades: false`: advertise no upgrades in the handshake (as in the official server, an attempt still succeeds).
+#define SOCKEYE_OPT_NO_UPGRADES 1
+
+// Engine flag `allowRequest`: ask the host about each handshake (HTTP_REQUEST).
+#define SOCKEYE_OPT_ALLOW_REQUEST 2
+
+// Engine flag `addTrailingSlash: false`.
+#define SOCKEYE_OPT_NO_TRAILING_SLASH 4
+
+// Engine flag `httpCompression: false`.
+#define SOCKEYE_OPT_NO_HTTP_COMPRESSION 8
+
+// Engine flag: bare Engine.IO. Each session is one socket; see `sockeye_send`.
+#define SOCKEYE_OPT_ENGINE_ONLY 16
+
+// Engine flag: deliver CONNECTION_ERROR events.
+#define SOCKEYE_OPT_CONNECTION_ERRORS 32
+
+// Namespace flag: each CONNECT waits for the host (AUTHORIZE).
+#define SOCKEYE_NSP_AUTHORIZE 1
+
+// Namespace flag: deliver ROOM events.
+#define SOCKEYE_NSP_ROOM_EVENTS 2
+
+// Pattern flag: a name that matches still waits for the host (NAMESPACE_REQUEST).
+#define SOCKEYE_NSP_ASK 4
+
+// Emission flag: drop it for each receiver that cannot be written to at once.
+#define SOCKEYE_VOLATILE 1
+
+// Emission flag `compress(false)`: do not compress the polling answer for this packet.
+#define SOCKEYE_COMPRESS_OFF 2
+
+// Emission flag: only the sockets of this server, not the cluster's.
+#define SOCKEYE_LOCAL 4
+
+// Emission flag: ask the receivers for an acknowledgement; the call returns a token.
+#define SOCKEYE_EXPECT_ACK 8
+
+// Emission flag: the host vouches that `data` is a JSON array; it is not checked.
+#define SOCKEYE_TRUST_JSON 16
+
+// `sockeye_send` flag: a binary message.
+#define SOCKEYE_BINARY 32
+
+// Disconnect flag: close the whole connection, not only this namespace (`disconnect(true)`).
+#define SOCKEYE_CLOSE_TRANSPORT 1
+
+// Disconnect flag: close the transport without a DISCONNECT packet (`conn.close()`).
+#define SOCKEYE_CLOSE_SILENT 2
+
+// Operations of `sockeye_submit`.
+#define SOCKEYE_OP_EMIT 1
+
+// See `SOCKEYE_OP_EMIT`.
+#define SOCKEYE_OP_BROADCAST 2
+
+// See `SOCKEYE_OP_EMIT`.
+#define SOCKEYE_OP_ACK 3
+
+// See `SOCKEYE_OP_EMIT`.
+#define SOCKEYE_OP_JOIN 4
+
+// See `SOCKEYE_OP_EMIT`.
+#define SOCKEYE_OP_LEAVE 5
+
+// See `SOCKEYE_OP_EMIT`.
+#define SOCKEYE_OP_DISCONNECT 6
+
+// See `SOCKEYE_OP_EMIT`; of a bare Engine.IO session, as `sockeye_send`.
+#define SOCKEYE_OP_SEND 7
+
+// `sockeye_queue_poll_packed` flag: also give all argument arrays joined as one JSON array.
+#define SOCKEYE_PACK_JOINED 1
+
+// `sockeye_struct_size` of `sockeye_event`.
+#define SOCKEYE_STRUCT_EVENT 1
+
+// `sockeye_struct_size` of `sockeye_options`.
+#define SOCKEYE_STRUCT_OPTIONS 2
+
+// `sockeye_struct_size` of `sockeye_emission`.
+#define SOCKEYE_STRUCT_EMISSION 3
+
+// `sockeye_struct_size` of `sockeye_target`.
+#define SOCKEYE_STRUCT_TARGET 4
+
+// `sockeye_struct_size` of `sockeye_op`.
+#define SOCKEYE_STRUCT_OP 5
+
+// `sockeye_struct_size` of `sockeye_socket_info`.
+#define SOCKEYE_STRUCT_SOCKET_INFO 6
+
+// `sockeye_struct_size` of `sockeye_queue_options`.
+#define SOCKEYE_STRUCT_QUEUE_OPTIONS 7
+
+// `sockeye_struct_size` of `sockeye_nsp_options`.
+#define SOCKEYE_STRUCT_NSP_OPTIONS 8
+
+// `sockeye_struct_size` of one record of `sockeye_queue_poll_packed`.
+#define SOCKEYE_STRUCT_PACKED 9
+
+// Bytes that belong to the host until `sockeye_buffer_free`.
+typedef struct sockeye_buffer sockeye_buffer;
+
+// An engine: a Socket.IO server with threads of its own. Several can live in one process.
+typedef struct sockeye_engine sockeye_engine;
+
+// A message that was encoded once, for any number of emissions in one namespace. It belongs to the host and to no engine's life.
+typedef struct sockeye_message sockeye_message;
+
+// A queue of events with one consumer. It belongs to its engine.
+typedef struct sockeye_queue sockeye_queue;
+
+// 0 or positive: success; negative: `SOCKEYE_ERR_*`.
+typedef int32_t sockeye_result;
+
+// What an engine is made with; fill it with `sockeye_options_init`, then change what you want. Text fields may be NULL.
+// `sockeye_engine_new_json` takes the same by the official option names.
+typedef struct sockeye_options {
+  uint32_t size;
+  // `SOCKEYE_ABI`
+  uint32_t abi;
+  // `SOCKEYE_OPT_*`
+  uint32_t flags;
+  // I/O threads, 1..=256; default 1.
+  uint32_t shards;
+  // `SOCKEYE_TRANSPORT_*`; default polling and WebSocket.
+  uint32_t transports;
+  // `pingInterval`; default 25000.
+  uint32_t ping_interval_ms;
+  // `pingTimeout`; default 20000.
+  uint32_t ping_timeout_ms;
+  // `upgradeTimeout`; default 10000.
+  uint32_t upgrade_timeout_ms;
+  // `connectTimeout`; default 45000.
+  uint32_t connect_timeout_ms;
+  // Polling answers from this size on are compressed; default 1024 bytes.
+  uint32_t http_compression_threshold;
+  // `maxHttpBufferSize`: the largest message or request body, bytes; default 1000000.
+  uint64_t max_http_buffer_size;
+  // Events that wait in a queue before reading from sockets stops; default 65536.
+  uint64_t queue_events_max;
+  // Payload bytes that wait in a queue before reading from sockets stops; default 64 MiB.
+  uint64_t queue_bytes_max;
+  // `path`; default `/socket.io` (engine-only: `/engine.io`).
+  const char *path;
+  size_t path_len;
+  // `cors` as JSON: `{"origin": ..., "methods": ..., "credentials": ...}`; default none.
+  const char *cors;
+  size_t cors_len;
+  // `cookie` as JSON: `true` or `{"name": ..., "httpOnly": ...}`; default none.
+  const char *cookie;
+  size_t cookie_len;
+  // Headers that each answer carries, as a JSON object of strings; default none.
+  const char *headers;
+  size_t headers_len;
+  // Folder of an npm `socket.io-client`; its bundles are served under `path`. Default none.
+  const char *client_dir;
+  size_t client_dir_len;
+} sockeye_options;
+
+// What a queue is made with.
+typedef struct sockeye_queue_options {
+  uint32_t size;
+  uint32_t reserved;
+  // As in `sockeye_options`; 0 is the engine's.
+  uint64_t events_max;
+  // As in `sockeye_options`; 0 is the engine's.
+  uint64_t bytes_max;
+} sockeye_queue_options;
+
+// A namespace. 0 is none; `/` is always 1.
+typedef uint32_t sockeye_nsp;
+
+// A name that the host interned with `sockeye_atom_of`. 0 is none.
+typedef uint32_t sockeye_atom;
+
+// A socket: slot (low 32 bits), generation and kind. 0 is none. Stale ids are refused, never misread.
+typedef uint64_t sockeye_socket;
+
+// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
+typedef uint64_t sockeye_token;
+
+// Bytes in an array of them: a room, an attachment.
+typedef struct sockeye_bytes {
+  const void *ptr;
+  size_t len;
+} sockeye_bytes;
+
+// One event. Pointers are valid until the batch that it came in is released; `sockeye_event_retain` keeps them longer.
+// Text is UTF-8 and not zero-terminated. Ignore kinds that you do not know.
+typedef struct sockeye_event {
+  // `SOCKEYE_EVENT_*`
+  uint32_t kind;
+  // `SOCKEYE_EVENT_PARTIAL` and the like
+  uint32_t flags;
+  sockeye_nsp nsp;
+  // The event's name if the host interned it, else 0.
+  sockeye_atom name;
+  sockeye_socket socket;
+  // The socket's user value when the event was made.
+  uint64_t user;
+  sockeye_token token;
+  // Result, reason or room change, as the kind says.
+  sockeye_result status;
+  uint32_t attachment_count;
+  const char *name_ptr;
+  size_t name_len;
+  // JSON text, as the kind says.
+  const char *data;
+  size_t data_len;
+  const struct sockeye_bytes *attachments;
+  // Microseconds since the engine was made.
+  uint64_t time_us;
+  // For `sockeye_event_retain`.
+  const void *batch;
+} sockeye_event;
+
+// Called with a batch of events, which are valid until it returns.
+typedef void (*sockeye_events_fn)(void *user, const struct sockeye_event *events, size_t count);
+
+// Called exactly once when the engine needs `user` no more.
+typedef void (*sockeye_drop_fn)(void *user);
+
+// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It may not call sockeye functions.
+typedef void (*sockeye_wake_fn)(void *user);
+
+// What a namespace, or a pattern for namespaces, is made with.
+typedef struct sockeye_nsp_options {
+  uint32_t size;
+  // `SOCKEYE_NSP_*`
+  uint32_t flags;
+  // Where its events go; NULL is the engine's default queue.
+  struct sockeye_queue *queue;
+} sockeye_nsp_options;
+
+// A socket as it is now.
+typedef struct sockeye_socket_info {
+  uint32_t size;
+  sockeye_nsp nsp;
+  // `SOCKEYE_TRANSPORT_*`
+  uint32_t transport;
+  // Engine.IO revision: 4.
+  uint32_t protocol;
+  // 1 while connected, 0 while it waits for admission or leaves.
+  uint32_t connected;
+  // Rooms it is in, its own included.
+  uint32_t room_count;
+  uint64_t user;
+  // Bytes that wait to be written to its connection.
+  uint64_t buffered_bytes;
+  // Its public id, zero-terminated, 20 characters.
+  char id[24];
+} sockeye_socket_info;
+
+// What is emitted: name and arguments, or a prepared message.
+typedef struct sockeye_emission {
+  uint32_t size;
+  // `SOCKEYE_VOLATILE` and the like
+  uint32_t flags;
+  // The event's name, interned; or 0 and `name_ptr`.
+  sockeye_atom name;
+  // With `SOCKEYE_EXPECT_ACK`: give up after this time; 0 is never for one socket, at once for a broadcast (as the official server does).
+  uint32_t timeout_ms;
+  const char *name_ptr;
+  size_t name_len;
+  // JSON array of the arguments; NULL is none. An attachment stands in it as `{"_placeholder":true,"num":N}`.
+  const char *data;
+  size_t data_len;
+  const struct sockeye_bytes *attachments;
+  size_t attachment_count;
+  // Instead of name, data and attachments.
+  const struct sockeye_message *prepared;
+} sockeye_emission;
+
+// Whom it concerns: the sockets of a namespace (or of all the namespaces of a pattern) in any of `rooms`, none of `except`, and not `from`.
+typedef struct sockeye_target {
+  uint32_t size;
+  // `SOCKEYE_LOCAL`
+  uint32_t flags;
+  sockeye_nsp nsp;
+  uint32_t reserved;
+  // Left out, as `socket.broadcast` does; 0 is none. With it, `nsp` may be 0: the socket's.
+  sockeye_socket from;
+  // None is the whole namespace.
+  const struct sockeye_bytes *rooms;
+  size_t room_count;
+  const struct sockeye_bytes *except;
+  size_t except_count;
+} sockeye_target;
+
+// One operation of `sockeye_submit`.
+typedef struct sockeye_op {
+  uint32_t size;
+  // `SOCKEYE_OP_*`
+  uint32_t kind;
+  // EMIT, SEND, JOIN, LEAVE, DISCONNECT: of which socket.
+  sockeye_socket socket;
+  // ACK: which; EMIT, BROADCAST with `SOCKEYE_EXPECT_ACK`: written by the call.
+  sockeye_token token;
+  // EMIT, BROADCAST: what; ACK: its `data` and `attachments`; SEND: text as `data`, or binary as the one attachment.
+  const struct sockeye_emission *emission;
+  // BROADCAST: to whom.
+  const struct sockeye_target *target;
+  // JOIN, LEAVE: which rooms.
+  const struct sockeye_bytes *rooms;
+  size_t room_count;
+  // DISCONNECT: `SOCKEYE_CLOSE_*`.
+  uint32_t flags;
+  uint32_t reserved;
+} sockeye_op;
+
+// One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.
+typedef struct sockeye_packed {
+  uint16_t kind;
+  uint16_t flags;
+  uint32_t nsp;
+  uint32_t name;
+  int32_t status;
+  uint64_t socket;
+  uint64_t user;
+  uint64_t token;
+  // Offset of the name's bytes.
+  uint32_t name_at;
+  uint32_t name_len;
+  // Offset of the data's bytes. The attachments follow each other from `attachments_at`: for each a `uint32_t` length, then its bytes.
+  uint32_t data_at;
+  uint32_t data_len;
+  uint32_t attachments_at;
+  uint32_t attachment_count;
+} sockeye_packed;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Version of the running library: 0xMMmmpp.
+uint32_t sockeye_version(void);
+
+// `SOCKEYE_ABI` of the running library.
+uint32_t sockeye_abi(void);
+
+// Size in bytes of a struct (`SOCKEYE_STRUCT_*`) in the running library, for bindings that mirror it; 0 if unknown.
+size_t sockeye_struct_size(uint32_t which);
+
+// Name of a result code, such as "SOCKEYE_ERR_STALE"; static.
+const char *sockeye_error_name(sockeye_result code);
+
+// Why this thread's last failed call failed: what was wrong, where, and the limit if one was passed. Valid until its next failure.
+const char *sockeye_last_error(void);
+
+// Fills `options` with defaults. `size` is `sizeof(sockeye_options)`, `abi` is `SOCKEYE_ABI`. VERSION if this library has another ABI.
+sockeye_result sockeye_options_init(struct sockeye_options *options,
+                                    uint32_t size,
+                                    uint32_t abi);
+
+// Makes an engine and starts its threads; it listens to nothing yet. On success `*out` is to be freed with `sockeye_engine_free`.
+// INVALID names the option that is wrong; IO: threads or descriptors could not be had.
+sockeye_result sockeye_engine_new(const struct sockeye_options *options,
+                                  struct sockeye_engine **out);
+
+// As `sockeye_engine_new`, with the options by their official names as a JSON object. Unknown keys are INVALID and named.
+sockeye_result sockeye_engine_new_json(const char *json,
+                                       size_t len,
+                                       struct sockeye_engine **out);
+
+// Serves the files of a folder under a path prefix (`/` for all), for small sites of pages. The longest prefix wins; the engine's own
+// path comes before all.
+sockeye_result sockeye_engine_mount(struct sockeye_engine *engine,
+                                    const char *prefix,
+                                    size_t prefix_len,
+                                    const char *dir,
+                                    size_t dir_len);
+
+// Listens on `host:port` (`127.0.0.1:3000`, `[::]:3000`, `localhost:0`); several addresses by several calls. The port, which the
+// system chooses for 0, goes to `*port_out` unless that is NULL. ADDR tells why the address cannot be had.
+sockeye_result sockeye_engine_listen(struct sockeye_engine *engine,
+                                     const char *addr,
+                                     size_t addr_len,
+                                     uint16_t *port_out);
+
+// Listens on a socket that the host, or its supervisor, bound and put into the listening state. The engine uses a duplicate; the
+// host's descriptor stays the host's to close.
+sockeye_result sockeye_engine_listen_fd(struct sockeye_engine *engine,
+                                        ptrdiff_t fd);
+
+// Starts closing: no more connections, every socket gets DISCONNECT (`server shutting down`), open tokens complete with CLOSED,
+// what is queued is sent for at most `grace_ms`, and the last event of each queue is CLOSED. Returns at once; from any thread and
+// callback. CLOSED if it was called before.
+sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
+                                    uint32_t grace_ms);
+
+// Closes if `sockeye_engine_close` was not called, joins the engine's threads, and frees it with its queues. After it returns no
+// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
+// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
+
+// The engine's default queue; lives as long as the engine. NULL if `engine` is.
+struct sockeye_queue *sockeye_engine_queue(struct sockeye_engine *engine);
+
+// Makes another queue, for namespaces that are bound to it. It lives as long as the engine.
+sockeye_result sockeye_queue_new(struct sockeye_engine *engine,
+                                 const struct sockeye_queue_options *options,
+                                 struct sockeye_queue **out);
+
+// Decides how a queue is delivered (`SOCKEYE_DELIVER_*`), once and before events come: before listening. THREAD and INLINE call
+// `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails.
+sockeye_result sockeye_queue_deliver(struct sockeye_queue *queue,
+                                     uint32_t mode,
+                                     sockeye_events_fn events_fn,
+                                     void *user,
+                                     sockeye_drop_fn drop);
+
+// Releases the last batch and gives the next: up to `capacity` events of `event_size` (`sizeof(sockeye_event)`) bytes each. Waits for
+// the first one at most `timeout_ms`; 0 does not wait, -1 waits without limit. The number of events; 0 if none came; CLOSED after the
+// last event; INVALID if another thread polls, or the queue is not delivered by POLL.
+int64_t sockeye_queue_poll(struct sockeye_queue *queue,
+                           struct sockeye_event *events,
+                           size_t event_size,
+                           size_t capacity,
+                           int32_t timeout_ms);
+
+// As `sockeye_queue_poll`, into one buffer: `uint32_t` count, total, joined_at, joined_len, then `count` records (`sockeye_packed`),
+// then the bytes that they point to; all little-endian, offsets from the start of `buf`. With `SOCKEYE_PACK_JOINED` the data of all
+// events is there once more, as one JSON array (`null` for none) at `joined_at`. `*used` is the bytes used. TOO_BIG if not even the
+// next event fits: it waits, and `*used` is what it needs.
+int64_t sockeye_queue_poll_packed(struct sockeye_queue *queue,
+                                  void *buf,
+                                  size_t cap,
+                                  size_t *used,
+                                  uint32_t flags,
+                                  int32_t timeout_ms);
+
+// Releases the current batch before the next poll: its memory may be used again.
+sockeye_result sockeye_queue_release(struct sockeye_queue *queue);
+
+// A descriptor that is readable while events wait, for `poll`, `epoll` or `select`. It belongs to the queue: wait on it, do not read
+// or close it.
+sockeye_result sockeye_queue_fd(struct sockeye_queue *queue,
+                                ptrdiff_t *fd_out);
+
+// Sets (or with NULL removes) a function that is called when the queue turns from empty to not empty, on whatever thread made it so;
+// it may not call sockeye functions. `drop` is called with `user` when the function was replaced, or the engine freed.
+sockeye_result sockeye_queue_set_wake(struct sockeye_queue *queue,
+                                      sockeye_wake_fn wake,
+                                      void *user,
+                                      sockeye_drop_fn drop);
+
+// Keeps an event of the current batch: the bytes that its `name_ptr`, `data` and each attachment's `ptr` point to stay valid until
+// `*out` is freed, without a copy (the array `attachments` itself does not). The buffer's data is the event's.
+sockeye_result sockeye_event_retain(const struct sockeye_event *event,
+                                    struct sockeye_buffer **out);
+
+// The bytes of a buffer, and their number if `len_out` is not NULL. NULL for NULL.
+const char *sockeye_buffer_data(const struct sockeye_buffer *buffer, size_t *len_out);
+
+// Gives a buffer back. NULL is allowed.
+void sockeye_buffer_free(struct sockeye_buffer *buffer);
+
+// Interns a name: events then carry its number, which a host can switch on, and emissions by it cost less. The same name always
+// has the same number. FULL beyond 65536 names.
+sockeye_result sockeye_atom_of(struct sockeye_engine *engine,
+                               const char *name,
+                               size_t len,
+                               sockeye_atom *out);
+
+// The name of an atom, and its length if `len_out` is not NULL; lives as long as the engine. NULL if there is none.
+const char *sockeye_atom_text(struct sockeye_engine *engine,
+                              sockeye_atom atom,
+                              size_t *len_out);
+
+// Makes a namespace (a missing first `/` is added), or changes one that has no sockets yet; `/` is there from the start. `options` and
+// `out` may be NULL. Clients of names that were not made, and match no pattern, are told `Invalid namespace`.
+sockeye_result sockeye_namespace(struct sockeye_engine *engine,
+                                 const char *name,
+                                 size_t len,
+                                 const struct sockeye_nsp_options *options,
+                                 sockeye_nsp *out);
+
+// Makes a pattern: a client's CONNECT to a name that it matches makes that namespace (NAMESPACE event), with these options; with
+// `SOCKEYE_NSP_ASK` only if the host agrees. Patterns are tried in the order in which they were made. The expression matches anywhere
+// in the name unless it is anchored; NULL matches every name. A target with the pattern's id means all of its namespaces.
+sockeye_result sockeye_namespace_pattern(struct sockeye_engine *engine,
+                                         const char *regex,
+                                         size_t len,
+                                         const struct sockeye_nsp_options *options,
+                                         sockeye_nsp *out);
+
+// The name of a namespace; empty for a pattern. `*out` is to be freed with `sockeye_buffer_free`.
+sockeye_result sockeye_namespace_name(struct sockeye_engine *engine,
+                                      sockeye_nsp nsp,
+                                      struct sockeye_buffer **out);
+
+// The rooms of a namespace that have members on this server, the sockets' own included, as a JSON array. `*out` is to be freed with
+// `sockeye_buffer_free`.
+sockeye_result sockeye_namespace_rooms(struct sockeye_engine *engine,
+                                       sockeye_nsp nsp,
+                                       struct sockeye_buffer **out);
+
+// Accepts what an HTTP_REQUEST, NAMESPACE_REQUEST or AUTHORIZE event asked. AUTHORIZE: `user` becomes the socket's value.
+// HTTP_REQUEST: `data` may be `{"headers":{"name":"value"}}`, for the first answer of the session. STALE: answered, expired, or left.
+sockeye_result sockeye_accept(struct sockeye_engine *engine,
+                              sockeye_token token,
+                              uint64_t user,
+                              const char *data,
+                              size_t data_len);
+
+// Refuses what such an event asked. The client gets `message`, and for AUTHORIZE `data` (JSON), as `connect_error`; NULL leaves either
+// out. A namespace is refused as `Invalid namespace`, a handshake with 403 and `message` (`Forbidden` if NULL).
+sockeye_result sockeye_reject(struct sockeye_engine *engine,
+                              sockeye_token token,
+                              const char *message,
+                              size_t message_len,
+                              const char *data,
+                              size_t data_len);
+
+// What a socket is now. `size` is `sizeof(sockeye_socket_info)`.
+sockeye_result sockeye_socket_get_info(struct sockeye_engine *engine,
+                                       sockeye_socket socket,
+                                       struct sockeye_socket_info *out,
+                                       uint32_t size);
+
+// The handshake as JSON: headers, url, query, xdomain, time, address, secure, issued, auth. `*out` is to be freed with
+// `sockeye_buffer_free`.
+sockeye_result sockeye_socket_handshake(struct sockeye_engine *engine,
+                                        sockeye_socket socket,
+                                        struct sockeye_buffer **out);
+
+// Sets the value that comes with each event of the socket from now on.
+sockeye_result sockeye_socket_set_user(struct sockeye_engine *engine, sockeye_socket socket, uint64_t user);
+
+// Sets the socket's `data`, any JSON: what other servers see of it when they fetch.
+sockeye_result sockeye_socket_set_data(struct sockeye_engine *engine,
+                                       sockeye_socket socket,
+                                       const char *json,
+                                       size_t len);
+
+// The socket's `data` as JSON; `{}` if none was set. `*out` is to be freed with `sockeye_buffer_free`.
+sockeye_result sockeye_socket_data(struct sockeye_engine *engine,
+                                   sockeye_socket socket,
+                                   struct sockeye_buffer **out);
+
+// Puts a socket into rooms; when the call returns, emissions to them reach it.
+sockeye_result sockeye_socket_join(struct sockeye_engine *engine,
+                                   sockeye_socket socket,
+                                   const struct sockeye_bytes *rooms,
+                                   size_t count);
+
+// Takes a socket out of rooms. Rooms that it is not in are ignored.
+sockeye_result sockeye_socket_leave(struct sockeye_engine *engine,
+                                    sockeye_socket socket,
+                                    const struct sockeye_bytes *rooms,
+                                    size_t count);
+
+// The rooms that a socket is in, its own first, as a JSON array. `*out` is to be freed with `sockeye_buffer_free`.
+sockeye_result sockeye_socket_rooms(struct sockeye_engine *engine,
+                                    sockeye_socket socket,
+                                    struct sockeye_buffer **out);
+
+// Disconnects a socket from its namespace; with `SOCKEYE_CLOSE_TRANSPORT` all of its connection's; with `SOCKEYE_CLOSE_SILENT` the
+// connection is closed without a DISCONNECT packet. Its DISCONNECT event follows. A socket that waits for admission is rejected by
+// its token instead.
+sockeye_result sockeye_socket_disconnect(struct sockeye_engine *engine,
+                                         sockeye_socket socket,
+                                         uint32_t flags);
+
+// Emits to one socket. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK event that will come, exactly once.
+// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array.
+sockeye_result sockeye_emit(struct sockeye_engine *engine,
+                            sockeye_socket socket,
+                            const struct sockeye_emission *emission,
+                            sockeye_token *ack_out);
+
+// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come.
+sockeye_result sockeye_broadcast(struct sockeye_engine *engine,
+                                 const struct sockeye_target *target,
+                                 const struct sockeye_emission *emission,
+                                 sockeye_token *ack_out);
+
+// Answers an acknowledgement that a client asked for: `data` is a JSON array (NULL for none) with placeholders for attachments.
+// STALE: it was answered, or the client left.
+sockeye_result sockeye_ack(struct sockeye_engine *engine,
+                           sockeye_token token,
+                           const char *data,
+                           size_t data_len,
+                           const struct sockeye_bytes *attachments,
+                           size_t attachment_count);
+
+// Sends a message on a bare Engine.IO session (`SOCKEYE_OPT_ENGINE_ONLY`): text, or with `SOCKEYE_BINARY` bytes.
+sockeye_result sockeye_send(struct sockeye_engine *engine,
+                            sockeye_socket socket,
+                            const void *data,
+                            size_t len,
+                            uint32_t flags);
+
+// Carries out many operations in order, with one wake for each I/O thread: a game's tick in one crossing. `op_size` is
+// `sizeof(sockeye_op)`. What each gave goes to `results` unless that is NULL. The number of operations that failed, or, if nothing
+// was done, a negative code.
+sockeye_result sockeye_submit(struct sockeye_engine *engine,
+                              struct sockeye_op *ops,
+                              size_t op_size,
+                              size_t count,
+                              sockeye_result *results);
+
+// Encodes an event once, for any number of emissions in the namespace `nsp`. `*out` is to be freed with `sockeye_message_free`.
+sockeye_result sockeye_message_new(struct sockeye_engine *engine,
+                                   sockeye_nsp nsp,
+                                   const struct sockeye_emission *emission,
+                                   struct sockeye_message **out);
+
+// Gives a message back; emissions of it that are queued are not affected. NULL is allowed.
+void sockeye_message_free(struct sockeye_message *message);
+
+// Puts all that the target means into rooms.
+sockeye_result sockeye_sockets_join(struct sockeye_engine *engine,
+                                    const struct sockeye_target *target,
+                                    const struct sockeye_bytes *rooms,
+                                    size_t count);
+
+// Takes all that the target means out of rooms.
+sockeye_result sockeye_sockets_leave(struct sockeye_engine *engine,
+                                     const struct sockeye_target *target,
+                                     const struct sockeye_bytes *rooms,
+                                     size_t count);
+
+// Disconnects all that the target means, with `SOCKEYE_CLOSE_TRANSPORT` their connections.
+sockeye_result sockeye_sockets_disconnect(struct sockeye_engine *engine,
+                                          const struct sockeye_target *target,
+                                          uint32_t flags);
+
+// Lists all that the target means; `*token_out` is the token of the SOCKETS event that brings the list. UNSUPPORTED for a pattern.
+sockeye_result sockeye_sockets_fetch(struct sockeye_engine *engine,
+                                     const struct sockeye_target *target,
+                                     sockeye_token *token_out);
+
+// Emits to the other servers of the cluster; with `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the SERVER_ACK events that bring
+// their replies. A server alone has no others, and completes at once.
+sockeye_result sockeye_server_emit(struct sockeye_engine *engine,
+                                   sockeye_nsp nsp,
+                                   const struct sockeye_emission *emission,
+                                   sockeye_token *ack_out);
+
+// Counts the servers of the cluster; `*token_out` is the token of the SERVER_ACK event whose data is `{"count":n}`.
+sockeye_result sockeye_server_count(struct sockeye_engine *engine,
+                                    sockeye_nsp nsp,
+                                    sockeye_token *token_out);
+
+// The part of a JSON text that an RFC 6901 pointer names (`/0/name`), as a slice of that text: `*out` and `*out_len`. OK with NULL and
+// 0 if it is not there. BAD_JSON if the text is no JSON, INVALID if the pointer is none.
+sockeye_result sockeye_json_get(const char *json,
+                                size_t len,
+                                const char *pointer,
+                                size_t pointer_len,
+                                const char **out,
+                                size_t *out_len);
+
+// Decodes a JSON string into `buf`; its length in bytes. If that is more than `cap`, nothing was written. A zero follows if there is
+// room for it.
+int64_t sockeye_json_string(const char *json,
+                            size_t len,
+                            char *buf,
+                            size_t cap);
+
+// Encodes text as a JSON string, quotes included, into `buf`; its length in bytes, with the rules of `sockeye_json_string`.
+int64_t sockeye_json_quote(const char *plain,
+                           size_t len,
+                           char *buf,
+                           size_t cap);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SOCKEYE_H */

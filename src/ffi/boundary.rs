@@ -1,0 +1,211 @@
+//! What stands between a C caller and the library: pointers, text, sizes, panics, errors.
+
+use std::cell::RefCell;
+use std::ffi::{CString, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::constants::{SOCKEYE_ERR_FORKED, SOCKEYE_ERR_PANIC};
+use super::engine::sockeye_engine;
+use super::types::sockeye_bytes;
+use crate::server::{Code, Error};
+use crate::sys;
+
+/// What the functions of the library return inside.
+pub type Outcome<T> = Result<T, Error>;
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+}
+
+/// Remembers why this thread's last call failed.
+fn remember(text: &str) {
+    // Quoted input may hold a zero; the message ends there, as every C text does.
+    let text = text.split('\0').next().unwrap_or_default();
+    LAST_ERROR.with_borrow_mut(|last| *last = CString::new(text).unwrap_or_default());
+}
+
+/// This thread's last error, valid until its next one.
+pub fn last_error() -> *const c_char {
+    LAST_ERROR.with_borrow(|last| last.as_ptr())
+}
+
+/// Runs a function of the ABI: its errors become codes, its panics `SOCKEYE_ERR_PANIC`.
+pub fn guard<T: From<i32>>(run: impl FnOnce() -> Outcome<T>) -> T {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(error)) => {
+            remember(&error.text);
+            T::from(error.code as i32)
+        }
+        Err(_) => {
+            remember("a bug of the library: it panicked, and the panic was contained");
+            T::from(SOCKEYE_ERR_PANIC)
+        }
+    }
+}
+
+/// As [`guard`], for a function on an engine: refuses NULL and an engine of the parent process.
+///
+/// # Safety
+/// `engine` is NULL or was given by `sockeye_engine_new` and not freed.
+pub unsafe fn on_engine<T: From<i32>>(
+    engine: *const sockeye_engine,
+    run: impl FnOnce(&sockeye_engine) -> Outcome<T>,
+) -> T {
+    // SAFETY: the caller's promise.
+    let Some(engine) = (unsafe { engine.as_ref() }) else { return guard(|| Err(null("engine"))) };
+    if engine.forks != sys::forks() {
+        remember("the engine was made in the parent of this process; make another one here");
+        return T::from(SOCKEYE_ERR_FORKED);
+    }
+    guard(|| run(engine))
+}
+
+/// A pointer that must not be NULL is.
+pub fn null(what: &str) -> Error {
+    Error::new(Code::Invalid, format!("{what} is NULL"))
+}
+
+/// A place for a result.
+///
+/// # Safety
+/// `out` is NULL or valid for writing.
+pub unsafe fn place<'a, T>(out: *mut T, what: &str) -> Outcome<&'a mut T> {
+    // SAFETY: the caller's promise; the host does not touch it during the call.
+    unsafe { out.as_mut() }.ok_or_else(|| null(what))
+}
+
+/// Bytes; NULL is allowed for none.
+///
+/// # Safety
+/// `ptr` is NULL or valid for `len` bytes during the call.
+pub unsafe fn bytes<'a>(ptr: *const u8, len: usize, what: &str) -> Outcome<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if ptr.is_null() {
+        return Err(Error::new(Code::Invalid, format!("{what} is NULL, its length {len}")));
+    }
+    if len > isize::MAX as usize {
+        return Err(Error::new(Code::TooBig, format!("{what} has {len} bytes")));
+    }
+    // SAFETY: not NULL, and the caller's promise.
+    Ok(unsafe { std::slice::from_raw_parts(ptr, len) })
+}
+
+/// Text; NULL is allowed for the empty one.
+///
+/// # Safety
+/// As [`bytes`].
+pub unsafe fn text<'a>(ptr: *const c_char, len: usize, what: &str) -> Outcome<&'a str> {
+    // SAFETY: the caller's promise.
+    utf8(unsafe { bytes(ptr.cast(), len, what) }?, what)
+}
+
+fn utf8<'a>(bytes: &'a [u8], what: &str) -> Outcome<&'a str> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| Error::new(Code::BadUtf8, format!("{what} is not UTF-8 at byte {}", error.valid_up_to())))
+}
+
+/// An array of byte strings.
+///
+/// # Safety
+/// `list` is NULL or valid for `count` elements, each of which is as in [`bytes`].
+pub unsafe fn byte_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<Vec<&'a [u8]>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if list.is_null() {
+        return Err(Error::new(Code::Invalid, format!("{what} is NULL, its count {count}")));
+    }
+    if count > isize::MAX as usize / size_of::<sockeye_bytes>() {
+        return Err(Error::new(Code::TooBig, format!("{what} has {count} elements")));
+    }
+    // SAFETY: not NULL, and the caller's promise.
+    let list = unsafe { std::slice::from_raw_parts(list, count) };
+    // SAFETY: the caller's promise about each element.
+    list.iter().map(|item| unsafe { bytes(item.ptr.cast(), item.len, what) }).collect()
+}
+
+/// An array of texts: rooms.
+///
+/// # Safety
+/// As [`byte_list`].
+pub unsafe fn text_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<Vec<&'a str>> {
+    // SAFETY: the caller's promise.
+    unsafe { byte_list(list, count, what) }?.into_iter().map(|item| utf8(item, what)).collect()
+}
+
+/// A struct that starts with its `size`: fields that the host's header did not know are zero, a tail that this library does not
+/// know must be.
+///
+/// # Safety
+/// `ptr` is NULL or valid for as many bytes as its first `uint32_t` says, and `T` is `repr(C)` plain data for which zeroes are valid.
+pub unsafe fn sized<T: Copy>(ptr: *const T, what: &str) -> Outcome<T> {
+    if ptr.is_null() {
+        return Err(null(what));
+    }
+    // SAFETY: every struct of the ABI starts with its size.
+    let size = unsafe { ptr.cast::<u32>().read_unaligned() } as usize;
+    if size == size_of::<T>() {
+        // SAFETY: the struct is whole.
+        return Ok(unsafe { ptr.read_unaligned() });
+    }
+    // SAFETY: the caller's promise: the struct is as long as it says.
+    let given = unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), size) };
+    if size < size_of::<u64>() {
+        return Err(Error::new(Code::Invalid, format!("{what}.size is {size}; set it to sizeof")));
+    }
+    if given.iter().skip(size_of::<T>()).any(|byte| *byte != 0) {
+        let text =
+            format!("{what} has {size} bytes and sets some beyond the {} that this library knows", size_of::<T>());
+        return Err(Error::new(Code::Version, text));
+    }
+    let mut value = std::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: copies no more than either side has; zeroes are valid for the rest.
+    unsafe {
+        let len = size.min(size_of::<T>());
+        std::ptr::copy_nonoverlapping(ptr.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), len);
+        Ok(value.assume_init())
+    }
+}
+
+/// Writes a struct for a host that knows `size` bytes of it.
+///
+/// # Safety
+/// `out` is NULL or valid for writing `size` bytes, and `T` is `repr(C)` plain data without padding that matters.
+pub unsafe fn write_sized<T: Copy>(out: *mut T, size: usize, value: &T, what: &str) -> Outcome<()> {
+    if out.is_null() {
+        return Err(null(what));
+    }
+    if size < size_of::<u64>() {
+        return Err(Error::new(Code::Invalid, format!("the size of {what} is {size}; pass its sizeof")));
+    }
+    // SAFETY: the caller's promise for `out`; `value` is whole; the tail that we do not know is zeroed.
+    unsafe {
+        let known = size.min(size_of::<T>());
+        std::ptr::copy_nonoverlapping((value as *const T).cast::<u8>(), out.cast::<u8>(), known);
+        std::ptr::write_bytes(out.cast::<u8>().add(known), 0, size - known);
+    }
+    Ok(())
+}
+
+/// The host's value for callbacks, with the function that is called exactly once when nothing needs it any more.
+pub struct User {
+    pub value: *mut std::ffi::c_void,
+    pub drop: super::types::sockeye_drop_fn,
+}
+
+// SAFETY: the pointer is only handed back to the host, which was told that callbacks come from engine threads.
+unsafe impl Send for User {}
+// SAFETY: as above; the library never looks behind it.
+unsafe impl Sync for User {}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(drop) = self.drop {
+            // SAFETY: the host gave both together for this call.
+            unsafe { drop(self.value) };
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The structs of the ABI, as the server takes them.
+
+use super::boundary::*;
+use super::constants::*;
+use super::engine::sockeye_engine;
+use super::types::*;
+use crate::proto::json;
+use crate::proto::socket_packet::RESERVED_EVENTS;
+use crate::server::{Code, Emission, Error, Payload, Target};
+
+/// An event's name as JSON.
+enum Name {
+    Atom(std::sync::Arc<crate::server::Atom>),
+    Quoted(String),
+}
+
+impl Name {
+    fn json(&self) -> &str {
+        match self {
+            Name::Atom(atom) => &atom.json,
+            Name::Quoted(json) => json,
+        }
+    }
+}
+
+/// The bits of an emission's flags.
+const EMISSION_FLAGS: u32 =
+    SOCKEYE_VOLATILE | SOCKEYE_COMPRESS_OFF | SOCKEYE_LOCAL | SOCKEYE_EXPECT_ACK | SOCKEYE_TRUST_JSON;
+
+/// A JSON array of arguments; none is the empty one.
+pub fn arguments<'a>(data: &'a str, trusted: bool, what: &str) -> Outcome<&'a str> {
+    if data.is_empty() {
+        return Ok("[]");
+    }
+    if !trusted {
+        json::array(data)
+            .map_err(|error| Error::new(Code::BadJson, format!("{what} must be a JSON array: {error}")))?;
+    }
+    Ok(json::trim(data))
+}
+
+/// Runs `run` with an emission, which borrows what this function makes of it.
+///
+/// # Safety
+/// `emission` is NULL or valid, pointers inside included.
+pub unsafe fn with_emission<T>(
+    engine: &sockeye_engine,
+    emission: *const sockeye_emission,
+    run: impl FnOnce(&Emission<'_>) -> Outcome<T>,
+) -> Outcome<T> {
+    // SAFETY: the caller's promise.
+    let given = unsafe { sized(emission, "emission") }?;
+    if given.flags & !EMISSION_FLAGS != 0 {
+        let text = format!("emission.flags has unknown bits: {:#x}", given.flags & !EMISSION_FLAGS);
+        return Err(Error::new(Code::Invalid, text));
+    }
+    let has = |flag: u32| given.flags & flag != 0;
+    let make = |payload| Emission {
+        payload,
+        volatile: has(SOCKEYE_VOLATILE),
+        compress: !has(SOCKEYE_COMPRESS_OFF),
+        ack_timeout_ms: has(SOCKEYE_EXPECT_ACK).then_some(given.timeout_ms),
+    };
+    // SAFETY: the caller's promise: a message that was not freed.
+    if let Some(message) = unsafe { given.prepared.as_ref() } {
+        return run(&make(Payload::Prepared(message.prepared())));
+    }
+    // SAFETY: the caller's promise.
+    let (name, args, attachments) = unsafe {
+        let args = text(given.data, given.data_len, "emission.data")?;
+        let args = arguments(args, has(SOCKEYE_TRUST_JSON), "emission.data")?;
+        let attachments = byte_list(given.attachments, given.attachment_count, "emission.attachments")?;
+        (name_of(engine, &given)?, args, attachments)
+    };
+    run(&make(Payload::Parts { name_json: name.json(), args, attachments: &attachments }))
+}
+
+/// # Safety
+/// The name's pointer is NULL or valid.
+unsafe fn name_of(engine: &sockeye_engine, given: &sockeye_emission) -> Outcome<Name> {
+    let reserved = |name: &str| Error::new(Code::Invalid, format!("\"{name}\" is a reserved event name"));
+    if given.name != 0 {
+        let atom = engine.server().atoms.get(given.name);
+        let atom = atom.ok_or_else(|| Error::new(Code::Invalid, format!("there is no atom {}", given.name)))?;
+        return if atom.reserved { Err(reserved(&atom.text)) } else { Ok(Name::Atom(atom)) };
+    }
+    if given.name_ptr.is_null() {
+        return Err(Error::new(Code::Invalid, "the emission has neither a name nor a prepared message"));
+    }
+    // SAFETY: the caller's promise.
+    let name = unsafe { text(given.name_ptr, given.name_len, "emission.name_ptr") }?;
+    if RESERVED_EVENTS.contains(&name) {
+        return Err(reserved(name));
+    }
+    let mut quoted = Vec::with_capacity(name.len() + 2);
+    json::write_string(name, &mut quoted);
+    String::from_utf8(quoted).map(Name::Quoted).map_err(|_| Error::new(Code::Internal, "a quoted name is not UTF-8"))
+}
+
+/// Runs `run` with a target and the id of its namespace.
+///
+/// # Safety
+/// `target` is NULL or valid, pointers inside included.
+pub unsafe fn with_target<T>(
+    engine: &sockeye_engine,
+    target: *const sockeye_target,
+    run: impl FnOnce(u32, &Target<'_>) -> Outcome<T>,
+) -> Outcome<T> {
+    // SAFETY: the caller's promise.
+    let (given, rooms, except) = unsafe {
+        let given = sized(target, "target")?;
+        let rooms = text_list(given.rooms, given.room_count, "target.rooms")?;
+        let except = text_list(given.except, given.except_count, "target.except")?;
+        (given, rooms, except)
+    };
+    if given.flags & !SOCKEYE_LOCAL != 0 {
+        return Err(Error::new(Code::Invalid, format!("target.flags has unknown bits: {:#x}", given.flags)));
+    }
+    let nsp = match (given.nsp, given.from) {
+        (0, 0) => {
+            return Err(Error::new(Code::Invalid, "the target has neither a namespace nor a socket"));
+        }
+        (0, from) => engine.server().socket(from)?.nsp.id,
+        (nsp, _) => nsp,
+    };
+    if engine.server().namespace_by_id(nsp).is_none() {
+        return Err(Error::new(Code::Invalid, format!("there is no namespace {nsp}")));
+    }
+    let local = given.flags & SOCKEYE_LOCAL != 0;
+    run(nsp, &Target { from: given.from, rooms: &rooms, except: &except, local })
+}

@@ -1,0 +1,237 @@
+//! The structs of the ABI, as C sees them. Each that the host fills starts with its `size`, so that it can grow: fields that the
+//! host's header did not know yet are defaults; a tail that this library does not know must be zero.
+
+use core::ffi::c_void;
+
+/// 0 or positive: success; negative: `SOCKEYE_ERR_*`.
+pub type sockeye_result = i32;
+/// A socket: slot (low 32 bits), generation and kind. 0 is none. Stale ids are refused, never misread.
+pub type sockeye_socket = u64;
+/// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
+pub type sockeye_token = u64;
+/// A namespace. 0 is none; `/` is always 1.
+pub type sockeye_nsp = u32;
+/// A name that the host interned with `sockeye_atom_of`. 0 is none.
+pub type sockeye_atom = u32;
+/// Called exactly once when the engine needs `user` no more.
+pub type sockeye_drop_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
+/// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It may not call sockeye functions.
+pub type sockeye_wake_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
+/// Called with a batch of events, which are valid until it returns.
+pub type sockeye_events_fn =
+    Option<unsafe extern "C" fn(user: *mut c_void, events: *const sockeye_event, count: usize)>;
+
+/// Bytes in an array of them: a room, an attachment.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_bytes {
+    pub ptr: *const c_void,
+    pub len: usize,
+}
+
+/// What an engine is made with; fill it with `sockeye_options_init`, then change what you want. Text fields may be NULL.
+/// `sockeye_engine_new_json` takes the same by the official option names.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_options {
+    pub size: u32,
+    /// `SOCKEYE_ABI`
+    pub abi: u32,
+    /// `SOCKEYE_OPT_*`
+    pub flags: u32,
+    /// I/O threads, 1..=256; default 1.
+    pub shards: u32,
+    /// `SOCKEYE_TRANSPORT_*`; default polling and WebSocket.
+    pub transports: u32,
+    /// `pingInterval`; default 25000.
+    pub ping_interval_ms: u32,
+    /// `pingTimeout`; default 20000.
+    pub ping_timeout_ms: u32,
+    /// `upgradeTimeout`; default 10000.
+    pub upgrade_timeout_ms: u32,
+    /// `connectTimeout`; default 45000.
+    pub connect_timeout_ms: u32,
+    /// Polling answers from this size on are compressed; default 1024 bytes.
+    pub http_compression_threshold: u32,
+    /// `maxHttpBufferSize`: the largest message or request body, bytes; default 1000000.
+    pub max_http_buffer_size: u64,
+    /// Events that wait in a queue before reading from sockets stops; default 65536.
+    pub queue_events_max: u64,
+    /// Payload bytes that wait in a queue before reading from sockets stops; default 64 MiB.
+    pub queue_bytes_max: u64,
+    /// `path`; default `/socket.io` (engine-only: `/engine.io`).
+    pub path: *const core::ffi::c_char,
+    pub path_len: usize,
+    /// `cors` as JSON: `{"origin": ..., "methods": ..., "credentials": ...}`; default none.
+    pub cors: *const core::ffi::c_char,
+    pub cors_len: usize,
+    /// `cookie` as JSON: `true` or `{"name": ..., "httpOnly": ...}`; default none.
+    pub cookie: *const core::ffi::c_char,
+    pub cookie_len: usize,
+    /// Headers that each answer carries, as a JSON object of strings; default none.
+    pub headers: *const core::ffi::c_char,
+    pub headers_len: usize,
+    /// Folder of an npm `socket.io-client`; its bundles are served under `path`. Default none.
+    pub client_dir: *const core::ffi::c_char,
+    pub client_dir_len: usize,
+}
+
+/// What a queue is made with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_queue_options {
+    pub size: u32,
+    pub reserved: u32,
+    /// As in `sockeye_options`; 0 is the engine's.
+    pub events_max: u64,
+    /// As in `sockeye_options`; 0 is the engine's.
+    pub bytes_max: u64,
+}
+
+/// What a namespace, or a pattern for namespaces, is made with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_nsp_options {
+    pub size: u32,
+    /// `SOCKEYE_NSP_*`
+    pub flags: u32,
+    /// Where its events go; NULL is the engine's default queue.
+    pub queue: *mut super::sockeye_queue,
+}
+
+/// One event. Pointers are valid until the batch that it came in is released; `sockeye_event_retain` keeps them longer.
+/// Text is UTF-8 and not zero-terminated. Ignore kinds that you do not know.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_event {
+    /// `SOCKEYE_EVENT_*`
+    pub kind: u32,
+    /// `SOCKEYE_EVENT_PARTIAL` and the like
+    pub flags: u32,
+    pub nsp: sockeye_nsp,
+    /// The event's name if the host interned it, else 0.
+    pub name: sockeye_atom,
+    pub socket: sockeye_socket,
+    /// The socket's user value when the event was made.
+    pub user: u64,
+    pub token: sockeye_token,
+    /// Result, reason or room change, as the kind says.
+    pub status: sockeye_result,
+    pub attachment_count: u32,
+    pub name_ptr: *const core::ffi::c_char,
+    pub name_len: usize,
+    /// JSON text, as the kind says.
+    pub data: *const core::ffi::c_char,
+    pub data_len: usize,
+    pub attachments: *const sockeye_bytes,
+    /// Microseconds since the engine was made.
+    pub time_us: u64,
+    /// For `sockeye_event_retain`.
+    pub batch: *const c_void,
+}
+
+/// What is emitted: name and arguments, or a prepared message.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_emission {
+    pub size: u32,
+    /// `SOCKEYE_VOLATILE` and the like
+    pub flags: u32,
+    /// The event's name, interned; or 0 and `name_ptr`.
+    pub name: sockeye_atom,
+    /// With `SOCKEYE_EXPECT_ACK`: give up after this time; 0 is never for one socket, at once for a broadcast (as the official server does).
+    pub timeout_ms: u32,
+    pub name_ptr: *const core::ffi::c_char,
+    pub name_len: usize,
+    /// JSON array of the arguments; NULL is none. An attachment stands in it as `{"_placeholder":true,"num":N}`.
+    pub data: *const core::ffi::c_char,
+    pub data_len: usize,
+    pub attachments: *const sockeye_bytes,
+    pub attachment_count: usize,
+    /// Instead of name, data and attachments.
+    pub prepared: *const super::sockeye_message,
+}
+
+/// Whom it concerns: the sockets of a namespace (or of all the namespaces of a pattern) in any of `rooms`, none of `except`, and not `from`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_target {
+    pub size: u32,
+    /// `SOCKEYE_LOCAL`
+    pub flags: u32,
+    pub nsp: sockeye_nsp,
+    pub reserved: u32,
+    /// Left out, as `socket.broadcast` does; 0 is none. With it, `nsp` may be 0: the socket's.
+    pub from: sockeye_socket,
+    /// None is the whole namespace.
+    pub rooms: *const sockeye_bytes,
+    pub room_count: usize,
+    pub except: *const sockeye_bytes,
+    pub except_count: usize,
+}
+
+/// One operation of `sockeye_submit`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_op {
+    pub size: u32,
+    /// `SOCKEYE_OP_*`
+    pub kind: u32,
+    /// EMIT, SEND, JOIN, LEAVE, DISCONNECT: of which socket.
+    pub socket: sockeye_socket,
+    /// ACK: which; EMIT, BROADCAST with `SOCKEYE_EXPECT_ACK`: written by the call.
+    pub token: sockeye_token,
+    /// EMIT, BROADCAST: what; ACK: its `data` and `attachments`; SEND: text as `data`, or binary as the one attachment.
+    pub emission: *const sockeye_emission,
+    /// BROADCAST: to whom.
+    pub target: *const sockeye_target,
+    /// JOIN, LEAVE: which rooms.
+    pub rooms: *const sockeye_bytes,
+    pub room_count: usize,
+    /// DISCONNECT: `SOCKEYE_CLOSE_*`.
+    pub flags: u32,
+    pub reserved: u32,
+}
+
+/// A socket as it is now.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_socket_info {
+    pub size: u32,
+    pub nsp: sockeye_nsp,
+    /// `SOCKEYE_TRANSPORT_*`
+    pub transport: u32,
+    /// Engine.IO revision: 4.
+    pub protocol: u32,
+    /// 1 while connected, 0 while it waits for admission or leaves.
+    pub connected: u32,
+    /// Rooms it is in, its own included.
+    pub room_count: u32,
+    pub user: u64,
+    /// Bytes that wait to be written to its connection.
+    pub buffered_bytes: u64,
+    /// Its public id, zero-terminated, 20 characters.
+    pub id: [core::ffi::c_char; 24],
+}
+
+/// One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_packed {
+    pub kind: u16,
+    pub flags: u16,
+    pub nsp: u32,
+    pub name: u32,
+    pub status: i32,
+    pub socket: u64,
+    pub user: u64,
+    pub token: u64,
+    /// Offset of the name's bytes.
+    pub name_at: u32,
+    pub name_len: u32,
+    /// Offset of the data's bytes. The attachments follow each other from `attachments_at`: for each a `uint32_t` length, then its bytes.
+    pub data_at: u32,
+    pub data_len: u32,
+    pub attachments_at: u32,
+    pub attachment_count: u32,
+}

@@ -1,0 +1,27 @@
+//! What the transports are configured with.
+
+use super::http::{ClientFiles, Cookie, Cors, HeadLimits, HttpCompression};
+use crate::proto::session::Timing;
+
+/// Options of the Engine.IO layer, validated.
+pub struct Config {
+    /// Prefix of the URLs that are the engine's, with its trailing slash if it has one.
+    pub path: String,
+    pub polling: bool,
+    pub websocket: bool,
+    pub allow_upgrades: bool,
+    pub timing: Timing,
+    /// `maxHttpBufferSize`: bytes of a message or request body.
+    pub message_max: usize,
+    pub cors: Option<Cors>,
+    pub cookie: Option<Cookie>,
+    /// Complete header lines that each answer carries.
+    pub header_lines: Vec<u8>,
+    pub compression: Option<HttpCompression>,
+    pub client_files: Option<ClientFiles>,
+    /// Ask the host about each handshake.
+    pub allow_request: bool,
+    /// Tell the host of refused requests.
+    pub connection_errors: bool,
+    pub head_limits: HeadLimits,
+}

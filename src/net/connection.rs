@@ -1,0 +1,262 @@
+//! A TCP connection: its bytes in and out, and what they mean at present.
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::http::{BodyDecoder, Head};
+use super::table::Key;
+use crate::proto::websocket::Assembler;
+use crate::server::Run;
+use crate::sys;
+
+/// What a connection's bytes mean.
+pub enum Role {
+    /// A request head is to come.
+    Head,
+    /// The body of this request is coming.
+    Body(Box<Incoming>),
+    /// A poll of this session waits for its answer.
+    Poll { session: Key, head: Box<Head> },
+    /// This request's packets wait until the host has taken more events.
+    Stalled { head: Box<Head>, body: Vec<u8> },
+    /// The host decides about this handshake, by this token.
+    Deciding { token: u64, head: Box<Head> },
+    /// Frames of this session; `candidate` while it probes.
+    WebSocket { session: Key, candidate: bool, assembler: Assembler },
+    /// Nothing more is wanted; what is unsent is sent, then the peer may close.
+    Closing,
+}
+
+/// A request whose body is coming.
+pub struct Incoming {
+    pub head: Head,
+    pub decoder: BodyDecoder,
+    pub body: Vec<u8>,
+}
+
+/// How a write went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The kernel has it all.
+    All,
+    /// The rest waits until the kernel takes more.
+    Blocked,
+    /// The peer is gone.
+    Failed,
+}
+
+/// A connection.
+pub struct Connection {
+    stream: TcpStream,
+    waker: Waker,
+    pub address: IpAddr,
+    pub role: Role,
+    /// Bytes that came and could not be used yet.
+    pub input: Vec<u8>,
+    /// Bytes that the kernel did not take yet.
+    unsent: Option<Box<Unsent>>,
+    /// When it ends unless something changes; milliseconds since the engine was made.
+    pub deadline_ms: u64,
+    /// The earliest time at which the wheel looks at it.
+    pub scheduled_ms: u64,
+    /// Reading stopped: the input is full, or a queue is.
+    pub paused: bool,
+}
+
+/// A run of frames of which a part was sent.
+#[derive(Default)]
+struct Unsent {
+    run: Run,
+    /// Sent of `run.bytes`.
+    bytes_sent: usize,
+    /// Shared frames sent, and of the next one.
+    shared_sent: usize,
+    within: usize,
+}
+
+impl Connection {
+    /// Takes over an accepted stream; `waker` is woken when it is readable, or writable after a write that was blocked.
+    pub fn new(stream: TcpStream, address: IpAddr, waker: Waker, deadline_ms: u64) -> Connection {
+        Connection {
+            stream,
+            waker,
+            address,
+            role: Role::Head,
+            input: Vec::new(),
+            unsent: None,
+            deadline_ms,
+            scheduled_ms: u64::MAX,
+            paused: false,
+        }
+    }
+
+    /// Asks to be woken when there is something to read, without reading; true if that is so already.
+    pub fn await_readable(&mut self) -> bool {
+        let mut cx = Context::from_waker(&self.waker);
+        self.stream.poll_read_ready(&mut cx).is_ready()
+    }
+
+    /// Reads into `buffer`; 0 is the peer's end, pending means that the waker will be woken.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let mut cx = Context::from_waker(&self.waker);
+        match Pin::new(&mut self.stream).poll_read(&mut cx, &mut buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether bytes wait for the kernel.
+    pub fn is_blocked(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// Writes bytes, after those that wait.
+    pub fn write(&mut self, bytes: &[u8]) -> Written {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.run.bytes.extend_from_slice(bytes);
+            return Written::Blocked;
+        }
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.try_io(Interest::WRITABLE, || sys::send(self.stream.as_raw_fd(), rest)) {
+                Ok(written) => sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let run = Run { bytes: rest.to_vec(), shared: Vec::new() };
+                    self.unsent = Some(Box::new(Unsent { run, ..Unsent::default() }));
+                    return self.await_writable();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Failed,
+            }
+        }
+        Written::All
+    }
+
+    /// Writes a run of frames; what the kernel does not take is kept. Not to be called while bytes wait.
+    pub fn write_run(&mut self, run: Run) -> Written {
+        if run.shared.is_empty() {
+            return self.write(&run.bytes);
+        }
+        let unsent = Unsent { run, ..Unsent::default() };
+        self.unsent = Some(Box::new(unsent));
+        self.write_unsent()
+    }
+
+    /// Goes on with what waits.
+    pub fn write_unsent(&mut self) -> Written {
+        while let Some(unsent) = &mut self.unsent {
+            let written = self.stream.try_io(Interest::WRITABLE, || unsent.send(&self.stream));
+            match written {
+                Ok(written) if unsent.advance(written) => self.unsent = None,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.await_writable();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Failed,
+            }
+        }
+        Written::All
+    }
+
+    fn await_writable(&mut self) -> Written {
+        let mut cx = Context::from_waker(&self.waker);
+        if self.stream.poll_write_ready(&mut cx).is_ready() {
+            // It became writable in between: come back in the next turn.
+            self.waker.wake_by_ref();
+        }
+        Written::Blocked
+    }
+
+    /// Ends the sending side: the peer sees the end after all that was written.
+    pub fn shut_down(&self) {
+        sys::shut_down_sending(self.stream.as_raw_fd());
+    }
+
+    /// Looks at the connection again in the next turn.
+    pub fn wake(&self) {
+        self.waker.wake_by_ref();
+    }
+
+    /// Gives the connection to another shard: its stream, and the bytes that came and were not used.
+    pub fn release(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
+        Ok((self.stream.into_std()?, self.input))
+    }
+}
+
+impl Unsent {
+    /// One vectored write of as many pieces as a call takes.
+    fn send(&self, stream: &TcpStream) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); sys::IOV_MAX];
+        let mut count = 0;
+        let mut from = self.bytes_sent;
+        let mut within = self.within;
+        for (at, frame) in self.run.shared.iter().skip(self.shared_sent) {
+            if count + 2 > pieces.len() {
+                return sys::send_vectored(stream.as_raw_fd(), &pieces[..count]);
+            }
+            if *at > from {
+                pieces[count] = IoSlice::new(&self.run.bytes[from..*at]);
+                count += 1;
+                from = *at;
+            }
+            pieces[count] = IoSlice::new(&frame[within..]);
+            count += 1;
+            within = 0;
+        }
+        if count < pieces.len() && from < self.run.bytes.len() {
+            pieces[count] = IoSlice::new(&self.run.bytes[from..]);
+            count += 1;
+        }
+        sys::send_vectored(stream.as_raw_fd(), &pieces[..count])
+    }
+
+    /// Counts what was sent; true if that was all.
+    fn advance(&mut self, mut written: usize) -> bool {
+        while written > 0 {
+            let next = self.run.shared.get(self.shared_sent);
+            let bytes_end = next.map_or(self.run.bytes.len(), |(at, _)| *at);
+            let of_bytes = written.min(bytes_end - self.bytes_sent);
+            self.bytes_sent += of_bytes;
+            written -= of_bytes;
+            let Some((_, frame)) = next else { break };
+            let of_frame = written.min(frame.len() - self.within);
+            self.within += of_frame;
+            written -= of_frame;
+            if self.within == frame.len() {
+                self.within = 0;
+                self.shared_sent += 1;
+            }
+        }
+        self.shared_sent == self.run.shared.len() && self.bytes_sent == self.run.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn progress_counts_through_bytes_and_shared_frames_in_order() {
+        let shared = vec![(2, Bytes::from_static(b"SHARED")), (2, Bytes::from_static(b"!"))];
+        for step in 1..=11 {
+            let run = Run { bytes: b"abcd".to_vec(), shared: shared.clone() };
+            let mut unsent = Unsent { run, ..Unsent::default() };
+            let mut left = 11;
+            while left > step {
+                assert!(!unsent.advance(step), "{left} left, {step} written");
+                left -= step;
+            }
+            assert!(unsent.advance(left));
+        }
+    }
+}

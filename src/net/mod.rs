@@ -1,0 +1,27 @@
+//! Everything that touches a socket: shards, accept, HTTP, polling, WebSocket, timers.
+//!
+//! A [`Shard`](shard::Shard) is a thread with a current-thread tokio runtime and owns its connections and sessions outright. It works
+//! in turns: read what is readable, carry out commands and timers, deliver events, then write each connection that has something to
+//! write, once. The files here are one story each about the same shard:
+//!
+//! - `engine`: the threads and their listeners; `shard`: a turn; `table` and `wheel`: where a shard keeps things and their times;
+//! - `connection`: a TCP connection, its bytes in and out;
+//! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
+//! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close.
+
+mod config;
+mod connection;
+mod engine;
+mod handshake;
+pub mod http;
+mod jsonp;
+mod polling;
+mod request;
+mod session;
+mod shard;
+mod table;
+mod websocket;
+mod wheel;
+
+pub use config::Config;
+pub use engine::Engine;

@@ -1,0 +1,229 @@
+//! HTTP long-polling: polls that wait for packets, and requests that bring them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::connection::Role;
+use super::http::response::{self, xss_protection_line};
+use super::http::{Compressor, Encoding, Head};
+use super::jsonp;
+use super::session::{Active, End, Session};
+use super::shard::Shard;
+use super::table::Key;
+use crate::proto::engine_packet::{Packet, PacketType};
+use crate::proto::payload;
+use crate::proto::session::Received;
+use crate::server::{Cause, Client, Context, Reason};
+
+impl Shard {
+    /// A GET of a session.
+    pub fn poll(&mut self, key: Key, head: Head, session_key: Key) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let Active::Polling { get, .. } = &mut session.active else { return };
+        if get.is_some() {
+            return self.overlap(key, &head, session_key, "overlap from client");
+        }
+        *get = Some(key);
+        let closing = session.closing.is_some();
+        let waits = session.client.outbound(|out| {
+            out.set_writable(true);
+            out.is_empty()
+        });
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Poll { session: session_key, head: Box::new(head) };
+        }
+        if closing && waits {
+            // As the official server ends a poll that it has nothing else for.
+            self.send_control(session_key, b'6');
+            self.send_control(session_key, b'1');
+            self.answer_poll(session_key, key);
+            self.forget_session(session_key);
+        } else if !waits {
+            self.answer_poll(session_key, key);
+        }
+    }
+
+    /// Two requests of a kind at a time: the newer one gets 400, and the session ends.
+    fn overlap(&mut self, key: Key, head: &Head, session: Key, what: &'static str) {
+        self.answer(key, head, |out, envelope| response::empty(out, 400, envelope));
+        self.end_session(session, &Cause::because(Reason::TransportError, what), End::Abrupt);
+    }
+
+    /// Answers the poll that waits with what is queued.
+    pub fn answer_poll(&mut self, session_key: Key, key: Key) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if session.client.outbound(|out| out.is_empty()) {
+            return;
+        }
+        if let Active::Polling { get, .. } = &mut session.active {
+            *get = None;
+        }
+        let client = session.client.clone();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Role::Poll { head, .. } = std::mem::replace(&mut connection.role, Role::Head) else { return };
+        self.answer_poll_with(key, &head, client, &[]);
+        self.resume(key);
+    }
+
+    /// Answers a request with a session's queued packets.
+    pub fn answer_poll_with(&mut self, key: Key, head: &Head, client: Arc<Client>, lines: &[u8]) {
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        let compress = client.outbound(|out| {
+            out.set_writable(false);
+            out.take_payload(&mut payload)
+        });
+        if let Some(index) = self.session_of(&client).and_then(|key| self.sessions.get(key)?.jsonp.as_deref()) {
+            let mut script = Vec::with_capacity(payload.len() + 32);
+            jsonp::wrap(index, &payload, &mut script);
+            payload = script;
+        }
+        let encoding = match &self.config.compression {
+            Some(compression) if compress => compression.choose(head.header("accept-encoding"), payload.len()),
+            _ => Encoding::Identity,
+        };
+        let compressed = self.compress(encoding, &payload);
+        let body = compressed.as_deref().unwrap_or(&payload);
+        let xss = xss_protection_line(head);
+        self.answer_with(key, head, lines, |out, envelope| {
+            response::polling_payload(out, body, false, encoding, xss, envelope);
+        });
+        self.payload = payload;
+    }
+
+    fn compress(&mut self, encoding: Encoding, payload: &[u8]) -> Option<Vec<u8>> {
+        if encoding == Encoding::Identity {
+            return None;
+        }
+        let level = self.config.compression.as_ref()?.level;
+        let mut out = Vec::new();
+        self.compressor.get_or_insert_with(|| Compressor::new(level)).compress(encoding, payload, &mut out);
+        Some(out)
+    }
+
+    /// A POST of a session.
+    pub fn post(&mut self, key: Key, head: &Head, session_key: Key, body: &[u8]) {
+        let is_binary = head.header("content-type") == Some(b"application/octet-stream");
+        if is_binary {
+            // Revision 3 alone sends payloads of bytes.
+            self.answer(key, head, |out, envelope| response::empty(out, 400, envelope));
+            let cause = Cause::because(Reason::TransportError, "invalid content");
+            return self.end_session(session_key, &cause, End::Abrupt);
+        }
+        if !self.end_post(key, head, session_key) {
+            return;
+        }
+        if self.sessions.get(session_key).is_some_and(Session::is_stalled) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.role = Role::Stalled { head: Box::new(head.clone()), body: body.to_vec() };
+                self.stalled.push(key);
+            }
+            return;
+        }
+        let body = match self.sessions.get(session_key).is_some_and(|session| session.jsonp.is_some()) {
+            true => jsonp::unwrap(&String::from_utf8_lossy(body)).map(Cow::Owned),
+            false => Some(String::from_utf8_lossy(body)),
+        };
+        for packet in body.iter().flat_map(|body| payload::packets(body)) {
+            match packet {
+                Ok(packet) => self.packet(session_key, &packet),
+                Err(_) => self.end_session(session_key, &Cause::new(Reason::ParseError), End::Abrupt),
+            }
+            if self.sessions.get(session_key).is_none_or(|session| session.closing.is_some()) {
+                break;
+            }
+        }
+        let xss = xss_protection_line(head);
+        self.answer(key, head, |out, envelope| response::post_ok(out, xss, envelope));
+    }
+
+    /// The host has taken events, and this request's packets may be read.
+    pub fn go_on_with_post(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Role::Stalled { head, body } = std::mem::replace(&mut connection.role, Role::Head) {
+            self.request(key, *head, &body);
+            self.resume(key);
+        }
+    }
+
+    /// A POST of a session begins, and its body is still to come; false if another one has not ended.
+    pub fn begin_post(&mut self, key: Key, head: &Head, session_key: Key) -> bool {
+        let Some(session) = self.sessions.get_mut(session_key) else { return true };
+        let Active::Polling { post, .. } = &mut session.active else { return true };
+        if post.is_some() {
+            self.overlap(key, head, session_key, "data request overlap from client");
+            return false;
+        }
+        *post = Some(key);
+        true
+    }
+
+    /// The body of a POST is here; false if another one has not ended.
+    fn end_post(&mut self, key: Key, head: &Head, session_key: Key) -> bool {
+        let Some(session) = self.sessions.get_mut(session_key) else { return true };
+        let Active::Polling { post, .. } = &mut session.active else { return true };
+        if post.take().is_some_and(|other| other != key) {
+            self.overlap(key, head, session_key, "data request overlap from client");
+            return false;
+        }
+        true
+    }
+
+    /// Queues a packet of one character.
+    fn send_control(&mut self, session_key: Key, packet: u8) {
+        if let Some(session) = self.sessions.get(session_key) {
+            session.client.send(|out| out.text(1, false, |out| out.push(packet)));
+        }
+    }
+
+    /// A packet on the session's own transport.
+    pub fn packet(&mut self, session_key: Key, packet: &Packet<'_>) {
+        let (now_ms, timing) = (self.now_us / 1000, self.config.timing);
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let kind = match packet {
+            Packet::Text { kind, .. } => *kind,
+            Packet::Binary(_) => PacketType::Message,
+        };
+        match session.machine.receive(kind, now_ms, &timing) {
+            Received::Message => {
+                let mut cx = Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+                let taken = match packet {
+                    Packet::Text { data, .. } => session.sockets.text(&mut cx, data),
+                    Packet::Binary(data) => session.sockets.binary(&mut cx, data),
+                };
+                if let Err(cause) = taken {
+                    self.end_session(session_key, &cause, End::Orderly);
+                }
+            }
+            Received::Ignored => {
+                // The next ping may be earlier than what the wheel waits for.
+                self.schedule_session(session_key);
+            }
+            Received::Close => self.closed_by_client(session_key),
+            Received::InvalidHeartbeatDirection => {
+                let cause = Cause::because(Reason::TransportError, "invalid heartbeat direction");
+                self.end_session(session_key, &cause, End::Abrupt);
+            }
+        }
+    }
+
+    /// A close packet: on polling the client's way to leave; a poll that waits is released with a noop. On WebSocket it means nothing.
+    fn closed_by_client(&mut self, session_key: Key) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let Active::Polling { get, .. } = session.active else { return };
+        if let Some(poll) = get {
+            session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+            self.answer_poll(session_key, poll);
+        }
+        self.end_session(session_key, &Cause::new(Reason::TransportClose), End::Abrupt);
+    }
+
+    /// The transport that a request asks for must be the session's: after an upgrade, polling is over.
+    pub fn release_poll(&mut self, session_key: Key) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if let Active::Polling { get: Some(poll), .. } = session.active {
+            session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+            self.answer_poll(session_key, poll);
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! HTTP requests: read from a connection, and handed to whom they concern.
+
+use std::borrow::Cow;
+
+use super::connection::{Incoming, Role, Written};
+use super::http::response::{self, EngineError, Envelope};
+use super::http::{BodyDecoder, BodyKind, EngineQuery, Head, Method, parse_head};
+use super::session::{Active, End};
+use super::shard::{CLOSE_TIMEOUT_MS, REQUEST_TIMEOUT_MS, Shard};
+use super::table::Key;
+use crate::queue::Event;
+use crate::server::event::EVENT_CONNECTION_ERROR;
+use crate::server::{Cause, Reason, Sid};
+
+/// Whose a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Here(Key),
+    Unknown,
+    /// Another shard owns the session.
+    Elsewhere(usize),
+}
+
+impl Shard {
+    /// Reads a request head; how many bytes it took, 0 if it is not whole.
+    pub fn read_head(&mut self, key: Key, bytes: &mut [u8]) -> usize {
+        let (head, used) = match parse_head(bytes, &self.config.head_limits) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return 0,
+            Err(error) => {
+                self.refuse_and_close(key, error.status);
+                return bytes.len();
+            }
+        };
+        if let Place::Elsewhere(shard) = self.place_of(&head) {
+            self.move_connection(key, shard, bytes);
+            return 0;
+        }
+        if head.body_kind() == BodyKind::None {
+            self.request(key, head, b"");
+            return used;
+        }
+        let decoder = BodyDecoder::new(head.body_kind());
+        let rest = bytes.get(used..).unwrap_or_default();
+        if let Some(body) = decoder.whole(rest)
+            && body.len() <= self.config.message_max
+        {
+            let len = body.len();
+            self.request(key, head, body);
+            return used + len;
+        }
+        if let (Place::Here(session), Method::Post) = (self.place_of(&head), head.method())
+            && !self.begin_post(key, &head, session)
+        {
+            // Its body will not be read.
+            self.close_connection_when_sent(key);
+            return bytes.len();
+        }
+        if head.expects_continue() {
+            self.write(key, response::CONTINUE);
+        }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Body(Box::new(Incoming { head, decoder, body: Vec::new() }));
+        }
+        // A body of no bytes is whole already.
+        self.read_body(key, &mut []);
+        used
+    }
+
+    /// Reads on in a request's body.
+    pub fn read_body(&mut self, key: Key, bytes: &mut [u8]) -> usize {
+        let max = self.config.message_max;
+        let Some(connection) = self.connections.get_mut(key) else { return 0 };
+        let Role::Body(incoming) = &mut connection.role else { return 0 };
+        match incoming.decoder.feed(bytes, &mut incoming.body, max) {
+            Ok(progress) if progress.done => {
+                if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head) {
+                    self.request(key, incoming.head, &incoming.body);
+                }
+                progress.consumed
+            }
+            Ok(progress) => progress.consumed,
+            Err(error) => {
+                if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head) {
+                    self.forget_post(key, &incoming.head);
+                    self.answer(key, &incoming.head, |out, envelope| response::empty(out, error.status(), envelope));
+                }
+                // The rest of the body will not be read, so the connection cannot go on.
+                self.close_connection_when_sent(key);
+                bytes.len()
+            }
+        }
+    }
+
+    /// A POST whose body was refused does not stand in the way of the next.
+    fn forget_post(&mut self, key: Key, head: &Head) -> Option<Key> {
+        let Place::Here(session_key) = self.place_of(head) else { return None };
+        match &mut self.sessions.get_mut(session_key)?.active {
+            Active::Polling { post, .. } if *post == Some(key) => {
+                *post = None;
+                Some(session_key)
+            }
+            _ => None,
+        }
+    }
+
+    /// A whole request.
+    pub fn request(&mut self, key: Key, head: Head, body: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Head;
+            connection.deadline_ms = self.now_us / 1000 + REQUEST_TIMEOUT_MS;
+        }
+        if self.answer_file(key, &head) {
+            return;
+        }
+        if head.target().starts_with(self.config.path.as_str()) {
+            return self.engine_request(key, head, body);
+        }
+        self.answer(key, &head, |out, envelope| response::empty(out, 404, envelope));
+    }
+
+    /// The browser client, or a file of a mount.
+    fn answer_file(&mut self, key: Key, head: &Head) -> bool {
+        let config = self.config.clone();
+        let is_engines = head.target().starts_with(config.path.as_str());
+        let mount = || self.mounts.lock().clone();
+        let answer = |out: &mut Vec<u8>, envelope: &Envelope<'_>| {
+            if is_engines {
+                return config.client_files.as_ref().is_some_and(|files| files.answer(head, envelope, out));
+            }
+            mount().iter().any(|mount| mount.answer(head, envelope, out))
+        };
+        let mut lines = config.header_lines.clone();
+        if let (Some(cors), true) = (&config.cors, is_engines) {
+            cors.apply(head, &mut lines);
+        }
+        let envelope = Envelope { extra_lines: &lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+        let mut out = Vec::new();
+        let answered = answer(&mut out, &envelope);
+        if answered {
+            self.write_answer(key, &out, head.keep_alive());
+        }
+        answered
+    }
+
+    fn engine_request(&mut self, key: Key, head: Head, body: &[u8]) {
+        if head.is_websocket_upgrade() {
+            return self.upgrade_request(key, head);
+        }
+        if head.method() == Method::Options && self.answer_preflight(key, &head) {
+            return;
+        }
+        let query = EngineQuery::parse(head.query_text());
+        self.settle_session(&query);
+        let session = match self.check_request(&head, &query) {
+            Ok(session) => session,
+            Err(refusal) => return self.refuse_request(key, &head, &refusal),
+        };
+        match session {
+            None => self.handshake(key, head),
+            Some(session) => match head.method() {
+                Method::Get => self.poll(key, head, session),
+                Method::Post => self.post(key, &head, session, body),
+                _ => self.answer(key, &head, |out, envelope| response::empty(out, 500, envelope)),
+            },
+        }
+    }
+
+    /// A question of CORS, if it is one.
+    fn answer_preflight(&mut self, key: Key, head: &Head) -> bool {
+        let Some(cors) = &self.config.cors else { return false };
+        let envelope =
+            Envelope { extra_lines: &self.config.header_lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+        let mut out = Vec::new();
+        let answered = cors.preflight(head, &envelope, &mut out);
+        if answered {
+            self.write_answer(key, &out, head.keep_alive());
+        }
+        answered
+    }
+
+    /// Where the session that a request names is.
+    fn place_of(&self, head: &Head) -> Place {
+        if !head.target().starts_with(self.config.path.as_str()) {
+            return Place::Unknown;
+        }
+        match EngineQuery::parse(head.query_text()).sid {
+            Some(sid) => self.find_session(&sid),
+            None => Place::Unknown,
+        }
+    }
+
+    /// Carries out what is due for the session that a request names: timers are coarser than requests.
+    pub fn settle_session(&mut self, query: &EngineQuery<'_>) {
+        if let Some(Place::Here(key)) = query.sid.as_deref().map(|sid| self.find_session(sid))
+            && self.sessions.get(key).is_some_and(|session| session.deadline() <= self.now_ms())
+        {
+            self.look_at_session(key);
+        }
+    }
+
+    /// Where the session of an id is.
+    pub fn find_session(&self, sid: &str) -> Place {
+        let client = Sid::slot(sid).and_then(|slot| self.server.sessions.at(slot));
+        match client.filter(|client| client.sid.as_str() == sid) {
+            None => Place::Unknown,
+            Some(client) if client.shard != self.index => Place::Elsewhere(client.shard),
+            Some(client) => self.session_of(&client).map_or(Place::Unknown, Place::Here),
+        }
+    }
+
+    /// The checks that the official server makes of every request on its path, in its order.
+    pub fn check_request(&self, head: &Head, query: &EngineQuery<'_>) -> Result<Option<Key>, Refusal> {
+        let upgrade = head.is_websocket_upgrade();
+        let transport = query.transport.as_deref().unwrap_or_default();
+        let enabled = match transport {
+            "polling" => self.config.polling,
+            "websocket" => self.config.websocket,
+            _ => false,
+        };
+        if !enabled {
+            return Err(Refusal::new(EngineError::TransportUnknown, "transport", transport));
+        }
+        if head.header("origin").is_some_and(|origin| !origin.iter().all(|byte| is_field_byte(*byte))) {
+            return Err(Refusal::new(EngineError::BadRequest, "name", "INVALID_ORIGIN"));
+        }
+        if let Some(sid) = query.sid.as_deref().filter(|sid| !sid.is_empty()) {
+            return self.check_session(sid, transport, query, upgrade).map(Some);
+        }
+        if head.method() != Method::Get {
+            return Err(Refusal::new(EngineError::BadHandshakeMethod, "method", method_name(head)));
+        }
+        if transport == "websocket" && !upgrade {
+            return Err(Refusal::new(EngineError::BadRequest, "name", "TRANSPORT_HANDSHAKE_ERROR"));
+        }
+        Ok(None)
+    }
+
+    fn check_session(
+        &self,
+        sid: &str,
+        transport: &str,
+        query: &EngineQuery<'_>,
+        upgrade: bool,
+    ) -> Result<Key, Refusal> {
+        let Place::Here(key) = self.find_session(sid) else {
+            return Err(Refusal::new(EngineError::SessionIdUnknown, "sid", sid));
+        };
+        let Some(session) = self.sessions.get(key) else {
+            return Err(Refusal::new(EngineError::SessionIdUnknown, "sid", sid));
+        };
+        if !upgrade && session.client.transport().name() != transport {
+            return Err(Refusal::new(EngineError::BadRequest, "name", "TRANSPORT_MISMATCH"));
+        }
+        if query.eio.as_deref() != Some("4") {
+            return Err(Refusal::new(EngineError::BadRequest, "name", "PROTOCOL_MISMATCH"));
+        }
+        Ok(key)
+    }
+
+    /// Answers a refused request, and tells the host if it wants to know.
+    pub fn refuse_request(&mut self, key: Key, head: &Head, refusal: &Refusal) {
+        self.report(refusal);
+        if head.is_websocket_upgrade() {
+            let mut out = Vec::new();
+            response::websocket_refusal(&mut out, refusal.error, &refusal.message);
+            return self.write_answer(key, &out, false);
+        }
+        let (error, message) = (refusal.error, refusal.message.to_string());
+        self.answer(key, head, |out, envelope| response::error_json(out, error, &message, envelope));
+    }
+
+    fn report(&mut self, refusal: &Refusal) {
+        if !self.config.connection_errors {
+            return;
+        }
+        let mut data = b"{".to_vec();
+        crate::proto::json::write_string(refusal.context.0, &mut data);
+        data.push(b':');
+        crate::proto::json::write_string(&refusal.context.1, &mut data);
+        data.push(b'}');
+        let data = String::from_utf8_lossy(&data);
+        let (status, name) = (i32::from(refusal.error.code()), refusal.error.message());
+        let event =
+            Event { kind: EVENT_CONNECTION_ERROR, status, name, data: &data, time_us: self.now_us, ..Event::default() };
+        let queue = self.server.queue().clone();
+        self.out.push(&queue, &event);
+    }
+
+    // ---- answers --------------------------------------------------------------------------------------------------
+
+    /// Answers a request with what `write` appends, under the lines that every answer carries.
+    pub fn answer(&mut self, key: Key, head: &Head, write: impl FnOnce(&mut Vec<u8>, &Envelope<'_>)) {
+        self.answer_with(key, head, &[], write);
+    }
+
+    /// As [`Shard::answer`], with more lines for this answer.
+    pub fn answer_with(
+        &mut self,
+        key: Key,
+        head: &Head,
+        more_lines: &[u8],
+        write: impl FnOnce(&mut Vec<u8>, &Envelope<'_>),
+    ) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        lines.extend_from_slice(&self.config.header_lines);
+        if let Some(cors) = &self.config.cors
+            && head.target().starts_with(self.config.path.as_str())
+        {
+            cors.apply(head, &mut lines);
+        }
+        lines.extend_from_slice(more_lines);
+        let envelope = Envelope { extra_lines: &lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        write(&mut out, &envelope);
+        self.write_answer(key, &out, head.keep_alive());
+        self.lines = lines;
+        self.scratch = out;
+    }
+
+    /// Writes a whole answer; the connection then waits for the next request, or closes.
+    pub fn write_answer(&mut self, key: Key, answer: &[u8], keep_alive: bool) {
+        let now_ms = self.now_ms();
+        self.write(key, answer);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.deadline_ms = now_ms + REQUEST_TIMEOUT_MS;
+        connection.role = Role::Head;
+        if !keep_alive {
+            self.close_connection_when_sent(key);
+        }
+        self.schedule_connection(key);
+    }
+
+    /// Writes bytes; a peer that is gone is noticed.
+    pub fn write(&mut self, key: Key, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.write(bytes) == Written::Failed {
+            self.peer_failed(key);
+        }
+    }
+
+    /// Answers with a status, and closes: what follows on the connection cannot be understood.
+    fn refuse_and_close(&mut self, key: Key, status: u16) {
+        let mut out = Vec::new();
+        let envelope = Envelope { extra_lines: &[], keep_alive: false, date: &self.date.1 };
+        response::empty(&mut out, status, &envelope);
+        self.write_answer(key, &out, false);
+    }
+
+    /// Closes a connection once the kernel has all its bytes; the peer may close first.
+    pub fn close_connection_when_sent(&mut self, key: Key) {
+        let until = self.now_ms() + CLOSE_TIMEOUT_MS;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.role = Role::Closing;
+        connection.deadline_ms = until;
+        if !connection.is_blocked() {
+            connection.shut_down();
+        }
+        self.schedule_connection(key);
+    }
+
+    // ---- the peer's end -------------------------------------------------------------------------------------------
+
+    /// The peer sends no more.
+    pub fn peer_ended(&mut self, key: Key) {
+        self.drop_connection(key, Reason::TransportClose, "");
+    }
+
+    /// The connection broke.
+    pub fn peer_failed(&mut self, key: Key) {
+        self.drop_connection(key, Reason::TransportClose, "the connection broke");
+    }
+
+    fn drop_connection(&mut self, key: Key, reason: Reason, description: &'static str) {
+        let Some(connection) = self.connections.remove(key) else { return };
+        match connection.role {
+            Role::WebSocket { session, candidate: true, .. } => self.candidate_lost(session, key),
+            Role::WebSocket { session, .. } => {
+                self.end_session(session, &Cause::because(reason, description), End::Abrupt);
+            }
+            Role::Poll { session, .. } => {
+                self.forget_poll(session);
+                let cause = Cause::because(Reason::TransportError, "poll connection closed prematurely");
+                self.end_session(session, &cause, End::Abrupt);
+            }
+            Role::Deciding { token, .. } => self.server.withdraw(token),
+            Role::Body(incoming) => {
+                if let Some(session) = self.forget_post(key, &incoming.head) {
+                    let cause = Cause::because(Reason::TransportError, "data request connection closed prematurely");
+                    self.end_session(session, &cause, End::Abrupt);
+                }
+            }
+            Role::Head | Role::Stalled { .. } | Role::Closing => {}
+        }
+    }
+
+    fn forget_poll(&mut self, session: Key) {
+        if let Some(session) = self.sessions.get_mut(session)
+            && let Active::Polling { get, .. } = &mut session.active
+        {
+            *get = None;
+            session.client.outbound(|out| out.set_writable(false));
+        }
+    }
+
+    /// A connection's deadline has come.
+    pub fn connection_timed_out(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match connection.role {
+            // Waiting for a request without a byte of one is an idle connection, and simply closed.
+            Role::Head if connection.input.is_empty() => drop(self.connections.remove(key)),
+            Role::Head | Role::Body(_) => self.refuse_and_close(key, 408),
+            Role::Closing => drop(self.connections.remove(key)),
+            // Sessions and decisions have times of their own.
+            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } | Role::WebSocket { .. } => {
+                connection.deadline_ms = u64::MAX;
+            }
+        }
+    }
+
+    /// Hands a connection, with a request of which `bytes` are the start, to the shard whose session it names.
+    fn move_connection(&mut self, key: Key, shard: usize, bytes: &[u8]) {
+        let Some(mut connection) = self.connections.remove(key) else { return };
+        let address = connection.address;
+        connection.input = bytes.to_vec();
+        // A stream that cannot be released is closed; its peer tries again.
+        if let Ok((stream, input)) = connection.release() {
+            self.peers.hand_over(shard, super::shard::Arrival { stream, address, input });
+        }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub struct Refusal {
+    pub error: EngineError,
+    /// Instead of the error's own text, if not empty.
+    pub message: Cow<'static, str>,
+    /// For the host: what was wrong, as the official `connection_error` event has it.
+    pub context: (&'static str, String),
+}
+
+impl Refusal {
+    /// A refusal in the official words.
+    pub fn new(error: EngineError, what: &'static str, value: impl Into<String>) -> Refusal {
+        Refusal { error, message: "".into(), context: (what, value.into()) }
+    }
+}
+
+fn method_name(head: &Head) -> String {
+    format!("{:?}", head.method()).to_uppercase()
+}
+
+/// Bytes that Node accepts in a header's value.
+fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

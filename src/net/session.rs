@@ -1,0 +1,311 @@
+//! An Engine.IO session as its shard owns it: packets out, heartbeat, and its end.
+
+use std::sync::Arc;
+
+use super::connection::{Role, Written};
+use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
+use super::table::Key;
+use crate::proto::session::{Session as Machine, Tick};
+use crate::proto::websocket::{self, Opcode};
+use crate::server::{Cause, Client, Connection as Sockets, NEVER, Reason, Socket, Transport};
+
+/// How long a session on polling that the server closed waits for the poll that is told so (server-behaviour.md 2.12).
+const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
+
+/// Where a session's packets go.
+#[derive(Clone, Copy, Debug)]
+pub enum Active {
+    /// `get` is the poll that waits, `post` the request whose packets are being read.
+    Polling {
+        get: Option<Key>,
+        post: Option<Key>,
+    },
+    WebSocket(Key),
+}
+
+/// A session.
+pub struct Session {
+    pub client: Arc<Client>,
+    pub sockets: Sockets,
+    pub machine: Machine,
+    pub active: Active,
+    /// The WebSocket that probes.
+    pub candidate: Option<Key>,
+    /// The callback index, if the session is on JSONP.
+    pub jsonp: Option<Box<str>>,
+    /// Closed by the server, while a poll is yet to be told so: until when.
+    pub closing: Option<u64>,
+    /// The earliest time at which the wheel looks at it.
+    pub scheduled_ms: u64,
+}
+
+impl Session {
+    /// Whether the host does not keep up with this session's events.
+    pub fn is_stalled(&self) -> bool {
+        self.sockets.is_stalled()
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> u64 {
+        self.closing.unwrap_or_else(|| self.machine.deadline().min(self.sockets.connect_deadline_ms))
+    }
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The server closes it: what is queued is still sent, and a client on polling is told with its next poll.
+    Orderly,
+    /// The transport is gone or not to be trusted: what can be told at once is told.
+    Abrupt,
+}
+
+impl Shard {
+    /// Makes sure that the wheel looks at a session when its next deadline comes.
+    pub fn schedule_session(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let deadline = session.deadline();
+        if deadline < session.scheduled_ms {
+            session.scheduled_ms = deadline;
+            self.wheel.add(deadline, Timer::Session(key));
+        }
+    }
+
+    /// A time of this session may have come.
+    pub fn look_at_session(&mut self, key: Key) {
+        let (now_ms, timing) = (self.now_ms(), self.config.timing);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.scheduled_ms = u64::MAX;
+        if let Some(until) = session.closing {
+            return if until <= now_ms { self.forget_session(key) } else { self.schedule_session(key) };
+        }
+        if session.sockets.connect_deadline_ms <= now_ms {
+            session.sockets.connect_deadline_ms = NEVER;
+            let cause = Cause::because(Reason::ForcedClose, "no namespace was joined in time");
+            let limit = u64::from(self.server.config.connect_timeout_ms);
+            return self.end_session(key, &cause.limit("connectTimeout", limit), End::Orderly);
+        }
+        while let Some(tick) = self.sessions.get_mut(key).and_then(|session| session.machine.tick(now_ms, &timing)) {
+            self.tick(key, tick);
+        }
+        self.schedule_session(key);
+    }
+
+    fn tick(&mut self, key: Key, tick: Tick) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match tick {
+            Tick::Ping => session.client.send(|out| out.text(1, false, |out| out.push(b'2'))),
+            Tick::Noop => {
+                if let Active::Polling { get: Some(_), .. } = session.active {
+                    session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+                }
+            }
+            Tick::UpgradeTimeout => {
+                if let Some(candidate) = session.candidate.take() {
+                    self.close_websocket(candidate, None);
+                }
+            }
+            Tick::PingTimeout if session.is_stalled() => {
+                // Its pong may lie unread because the host is slow, and that is not the client's fault.
+                let (now_ms, timing) = (self.now_ms(), self.config.timing);
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.machine.extend(now_ms, &timing);
+                }
+            }
+            Tick::PingTimeout => {
+                let limit = u64::from(self.config.timing.ping_timeout_ms);
+                self.end_session(key, &Cause::new(Reason::PingTimeout).limit("pingTimeout", limit), End::Abrupt);
+            }
+        }
+    }
+
+    // ---- packets out ----------------------------------------------------------------------------------------------
+
+    /// Writes each session that has something to write.
+    pub fn flush_dirty(&mut self) {
+        let mut dirty = Vec::new();
+        self.mailbox.take_dirty(&mut dirty);
+        for index in dirty {
+            if let Some(key) = self.sessions.key_at(index) {
+                self.flush(key);
+            }
+        }
+    }
+
+    /// Writes what a session has queued, if its transport can take it.
+    pub fn flush(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match session.active {
+            Active::Polling { get: Some(poll), .. } => self.answer_poll(key, poll),
+            Active::Polling { get: None, .. } => {}
+            Active::WebSocket(connection) => self.flush_websocket(key, connection),
+        }
+    }
+
+    fn flush_websocket(&mut self, key: Key, connection_key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(connection_key) else { return };
+        if connection.is_blocked() {
+            return;
+        }
+        let run = session.client.outbound(|out| out.take_run());
+        match connection.write_run(run) {
+            Written::All => {}
+            Written::Blocked => session.client.outbound(|out| out.set_writable(false)),
+            Written::Failed => self.peer_failed(connection_key),
+        }
+    }
+
+    /// The kernel may take more of what waits on a connection.
+    pub fn write_unsent(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !connection.is_blocked() {
+            return;
+        }
+        match connection.write_unsent() {
+            Written::Blocked => {}
+            Written::Failed => self.peer_failed(key),
+            Written::All => match connection.role {
+                Role::WebSocket { session, candidate: false, .. } => {
+                    if let Some(session) = self.sessions.get_mut(session) {
+                        session.client.outbound(|out| out.set_writable(true));
+                    }
+                    self.flush(session);
+                }
+                Role::Closing => connection.shut_down(),
+                _ => {}
+            },
+        }
+    }
+
+    // ---- the end --------------------------------------------------------------------------------------------------
+
+    /// Ends a session; its sockets leave with `cause`.
+    pub fn end_session(&mut self, key: Key, cause: &Cause, end: End) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.closing.is_some() {
+            return;
+        }
+        let mut cause = cause.clone();
+        let queued = session.client.outbound(|out| !out.is_empty());
+        let waits_for_poll = match session.active {
+            Active::Polling { get, .. } => end == End::Orderly && (get.is_none() || queued),
+            Active::WebSocket(_) => false,
+        };
+        if waits_for_poll && cause.reason == Reason::ForcedClose {
+            cause.reason = Reason::ForcedServerClose;
+        }
+        let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        session.sockets.closed(&mut cx, &cause);
+        if let Some(candidate) = session.candidate.take() {
+            self.close_websocket(candidate, None);
+        }
+        if waits_for_poll {
+            // What is queued goes first and alone; the close packet comes with the poll after it.
+            self.flush(key);
+            let until = self.now_ms() + POLLING_CLOSE_TIMEOUT_MS;
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.closing = Some(until);
+            }
+            return self.schedule_session(key);
+        }
+        self.close_transport(key, end);
+        self.forget_session(key);
+    }
+
+    fn close_transport(&mut self, key: Key, end: End) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match session.active {
+            Active::WebSocket(connection) => {
+                if end == End::Orderly {
+                    self.flush_websocket(key, connection);
+                }
+                self.close_websocket(connection, None);
+            }
+            Active::Polling { get: Some(poll), .. } => {
+                session.client.send(|out| out.text(1, false, |out| out.push(b'1')));
+                self.answer_poll(key, poll);
+            }
+            Active::Polling { get: None, .. } => {}
+        }
+    }
+
+    /// Takes a session out of every table.
+    pub fn forget_session(&mut self, key: Key) {
+        let Some(session) = self.sessions.remove(key) else { return };
+        self.server.sessions.remove(session.client.id);
+        session.client.outbound(|out| out.close());
+    }
+
+    /// Closes a WebSocket: a close frame, with a code or (as the official server closes) without, then the peer's turn.
+    pub fn close_websocket(&mut self, key: Key, code: Option<u16>) {
+        let until = self.now_ms() + CLOSE_TIMEOUT_MS;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !matches!(connection.role, Role::WebSocket { .. }) {
+            return;
+        }
+        let mut frame = Vec::with_capacity(4);
+        let payload = code.map(u16::to_be_bytes);
+        let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
+        websocket::write_header(Opcode::Close, payload.len(), &mut frame);
+        frame.extend_from_slice(payload);
+        connection.role = Role::Closing;
+        connection.deadline_ms = until;
+        if connection.write(&frame) == Written::Failed {
+            self.connections.remove(key);
+            return;
+        }
+        self.schedule_connection(key);
+    }
+
+    // ---- the host's commands --------------------------------------------------------------------------------------
+
+    /// The session of a client, if this shard still has it.
+    pub fn session_of(&self, client: &Client) -> Option<Key> {
+        let key = self.sessions.key_at(client.index())?;
+        self.sessions.get(key).is_some_and(|session| session.client.id == client.id).then_some(key)
+    }
+
+    /// The host disconnected a socket.
+    pub fn leave_by_host(&mut self, socket: &Arc<Socket>) {
+        let Some(key) = self.session_of(&socket.client) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        session.sockets.leave_by_host(&mut cx, socket);
+    }
+
+    /// The host ends a connection.
+    pub fn close_by_host(&mut self, client: &Client, silent: bool) {
+        let Some(key) = self.session_of(client) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !silent {
+            let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+            session.sockets.disconnect_all(&mut cx);
+        }
+        self.end_session(key, &Cause::new(Reason::ForcedClose), End::Orderly);
+    }
+
+    /// The engine closes.
+    pub fn shut_down(&mut self, grace_ms: u32) {
+        self.closing = Some(self.now_ms() + u64::from(grace_ms));
+        let (server, mailbox) = (self.server.clone(), self.mailbox.clone());
+        server.abandon_broadcasts(&mailbox, &mut self.context());
+        self.stop_listening();
+        for key in self.sessions.keys() {
+            let cause = Cause::new(Reason::ServerShuttingDown);
+            // Nobody can poll any more, so nothing waits for a poll.
+            if let Some(session) = self.sessions.get(key)
+                && session.client.transport() == Transport::WebSocket
+            {
+                self.flush(key);
+            }
+            self.end_session(key, &cause, End::Abrupt);
+            self.forget_session(key);
+        }
+        for key in self.connections.keys() {
+            self.close_connection_when_sent(key);
+        }
+        // The alarm of the grace period.
+        self.wheel.add(self.now_ms() + u64::from(grace_ms), Timer::Accept);
+    }
+}

@@ -1,0 +1,571 @@
+//! A shard: a thread that owns connections and sessions, and works in turns.
+//!
+//! A turn reads every readable connection, carries out commands and timers, delivers the events that this made, and then writes each
+//! connection that has something to write, once. Tasks of their own for connections would cost memory and order; here the turn is a
+//! loop over keys that wakers left.
+
+use std::io;
+use std::net::{IpAddr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep};
+
+use super::config::Config;
+use super::connection::{Connection, Role};
+use super::engine::Peers;
+use super::http::{Compressor, StaticDir};
+use super::session::Session;
+use super::table::{Key, Table};
+use super::wheel::Wheel;
+use crate::queue::{Event, Outbox};
+use crate::server::event::EVENT_LISTEN_ERROR;
+use crate::server::{Command, Context, Mailbox, Server};
+
+/// What a shard reads into: large enough that a busy connection's turn is one read.
+const READ_BUFFER_LEN: usize = 64 * 1024;
+/// Connections that are accepted in one turn, so that a rush of them does not hold up the others.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Reads of one connection in a turn, for the same reason.
+const READS_PER_TURN: usize = 4;
+/// How long accepting pauses after it failed, which is mostly for lack of file descriptors.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// From accepting a connection, or the last answer on it, to a whole request head and body.
+pub const REQUEST_TIMEOUT_MS: u64 = 60_000;
+/// How long a connection may take to close after its last byte.
+pub const CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// Bytes that are read ahead while a connection waits for an answer: a request head's worth.
+pub const READ_AHEAD_MAX: usize = 16 * 1024;
+
+/// What the wheel looks at.
+#[derive(Clone, Copy)]
+pub enum Timer {
+    Connection(Key),
+    Session(Key),
+    Accept,
+}
+
+/// A connection that comes from elsewhere: accepted by another shard, or its session is here.
+pub struct Arrival {
+    pub stream: std::net::TcpStream,
+    pub address: IpAddr,
+    pub input: Vec<u8>,
+}
+
+/// Indexes of what became ready: the wakers of a shard's connections put them here.
+#[derive(Default)]
+pub struct Ready {
+    indexes: Mutex<Vec<u32>>,
+    shard: Mutex<Option<Waker>>,
+}
+
+impl Ready {
+    fn push(&self, index: u32) {
+        let mut indexes = self.indexes.lock();
+        indexes.push(index);
+        // The first one wakes the shard.
+        if indexes.len() == 1
+            && let Some(waker) = &*self.shard.lock()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Wakes one connection.
+struct ConnectionWaker {
+    ready: Arc<Ready>,
+    index: u32,
+}
+
+impl Wake for ConnectionWaker {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.index);
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ready.push(self.index);
+    }
+}
+
+/// Index of the listeners among what is ready.
+const LISTENERS: u32 = u32::MAX;
+
+/// A shard's state, and what it shares with the others of its engine.
+pub struct Shard {
+    pub index: usize,
+    pub server: Arc<Server>,
+    pub config: Arc<Config>,
+    pub peers: Arc<Peers>,
+    pub mailbox: Arc<Mailbox>,
+    pub connections: Table<Connection>,
+    pub sessions: Table<Session>,
+    pub out: Outbox,
+    pub now_us: u64,
+    /// Connections that were not read because a queue was full.
+    pub stalled: Vec<Key>,
+    /// The value of `Date`, and the second that it tells.
+    pub date: (u64, [u8; 29]),
+    /// The connection whose bytes are being acted on, for the case of a panic.
+    pub reading: Option<Key>,
+    /// INLINE queues may have events from other threads.
+    resumed: bool,
+    /// Where answers are put together.
+    pub scratch: Vec<u8>,
+    pub lines: Vec<u8>,
+    pub payload: Vec<u8>,
+    pub compressor: Option<Compressor>,
+    pub wheel: Wheel<Timer>,
+    pub mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
+    /// When what is left is cut off, once the engine closes.
+    pub closing: Option<u64>,
+    /// New connections that are readable: read when the runtime has looked at the others.
+    fresh: Vec<Key>,
+    listeners: Vec<TcpListener>,
+    accept_after_ms: u64,
+    ready: Arc<Ready>,
+    read_buffer: Vec<u8>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    alarm_ms: u64,
+}
+
+impl Shard {
+    /// A shard with nothing to do.
+    pub fn new(
+        index: usize,
+        server: Arc<Server>,
+        config: Arc<Config>,
+        peers: Arc<Peers>,
+        mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
+    ) -> Shard {
+        let mailbox = server.mailboxes()[index].clone();
+        Shard {
+            index,
+            server,
+            config,
+            peers,
+            mailbox,
+            connections: Table::new(),
+            sessions: Table::new(),
+            out: Outbox::default(),
+            now_us: 0,
+            stalled: Vec::new(),
+            date: (0, [b' '; 29]),
+            scratch: Vec::new(),
+            lines: Vec::new(),
+            reading: None,
+            resumed: false,
+            payload: Vec::new(),
+            compressor: None,
+            wheel: Wheel::new(),
+            mounts,
+            closing: None,
+            fresh: Vec::new(),
+            listeners: Vec::new(),
+            accept_after_ms: 0,
+            ready: Arc::default(),
+            read_buffer: vec![0; READ_BUFFER_LEN],
+            alarm: None,
+            alarm_ms: u64::MAX,
+        }
+    }
+
+    /// Milliseconds since the engine was made.
+    pub fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// What the functions of the server want to know of this turn.
+    pub fn context(&mut self) -> Context<'_> {
+        Context { server: &self.server, out: &mut self.out, now_us: self.now_us }
+    }
+
+    /// One turn; ready when the engine has closed.
+    pub fn turn(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        self.begin(cx);
+        loop {
+            self.now_us = self.server.now_us();
+            self.update_date();
+            self.take_arrivals();
+            self.read_ready();
+            self.carry_out_commands();
+            self.run_timers();
+            self.deliver_events();
+            self.flush_dirty();
+            if self.closing.is_some() && self.is_finished() {
+                return Poll::Ready(());
+            }
+            self.mailbox.begin_turn();
+            if !self.fresh.is_empty() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.is_quiet() && self.sleep(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn begin(&mut self, cx: &mut TaskContext<'_>) {
+        let known = self.ready.shard.lock().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !known {
+            *self.ready.shard.lock() = Some(cx.waker().clone());
+            self.mailbox.own(cx.waker().clone());
+        }
+        self.mailbox.begin_turn();
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.ready.indexes.lock().is_empty() && self.mailbox.is_idle() && self.peers.inbox(self.index).is_empty()
+    }
+
+    /// Sets the alarm for the next timer; false if that is now.
+    fn sleep(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let deadline = self.mailbox.deadlines.lock().next().unwrap_or(u64::MAX);
+        let next = self.wheel.next_ms().unwrap_or(u64::MAX).min(deadline);
+        if next == u64::MAX {
+            return true;
+        }
+        // An alarm that is early costs a turn; setting it anew in each turn would cost more.
+        if self.alarm_ms <= next && self.alarm_ms > self.now_ms() && self.alarm.is_some() {
+            return true;
+        }
+        let at = Instant::now() + Duration::from_millis(next.saturating_sub(self.server.now_us() / 1000));
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        alarm.as_mut().reset(at);
+        self.alarm_ms = next;
+        alarm.as_mut().poll(cx).is_pending()
+    }
+
+    fn update_date(&mut self) {
+        let second = self.now_us / 1_000_000 + 1;
+        if self.date.0 != second {
+            let text = httpdate::fmt_http_date(SystemTime::now());
+            if let Ok(date) = text.as_bytes().try_into() {
+                self.date = (second, date);
+            }
+        }
+    }
+
+    // ---- connections come -----------------------------------------------------------------------------------------
+
+    /// Listens too; accepted connections are dealt out to all shards in turn.
+    pub fn listen(&mut self, listener: StdListener) -> io::Result<()> {
+        self.listeners.push(TcpListener::from_std(listener)?);
+        self.ready.push(LISTENERS);
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        if self.now_ms() < self.accept_after_ms || self.closing.is_some() {
+            return;
+        }
+        let waker = self.waker(LISTENERS);
+        let mut cx = TaskContext::from_waker(&waker);
+        for at in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                match self.listeners[at].poll_accept(&mut cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok((stream, peer))) => self.deal_out(stream, peer.ip()),
+                    Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
+                    Poll::Ready(Err(error)) => return self.pause_accepting(&error),
+                }
+            }
+        }
+        // There may be more than one turn takes.
+        let more = self.listeners.iter().any(|listener| match listener.poll_accept(&mut cx) {
+            Poll::Ready(Ok((stream, peer))) => {
+                self.peers.arrive(self.index, stream, peer.ip());
+                true
+            }
+            _ => false,
+        });
+        if more {
+            self.ready.push(LISTENERS);
+        }
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error) {
+        self.accept_after_ms = self.now_ms() + ACCEPT_PAUSE_MS;
+        self.wheel.add(self.accept_after_ms, Timer::Accept);
+        let text = error.to_string();
+        let event = Event { kind: EVENT_LISTEN_ERROR, name: &text, time_us: self.now_us, ..Event::default() };
+        let queue = self.server.queue().clone();
+        self.out.push(&queue, &event);
+    }
+
+    fn deal_out(&mut self, stream: TcpStream, address: IpAddr) {
+        let shard = self.peers.next_shard();
+        if shard == self.index {
+            self.add_connection(stream, address, Vec::new());
+        } else {
+            self.peers.arrive(shard, stream, address);
+        }
+    }
+
+    fn take_arrivals(&mut self) {
+        for arrival in self.peers.inbox(self.index).take() {
+            // A stream that cannot be registered is closed by its drop; its peer sees that.
+            if let Ok(stream) = TcpStream::from_std(arrival.stream) {
+                self.add_connection(stream, arrival.address, arrival.input);
+            }
+        }
+        for listener in self.peers.inbox(self.index).take_listeners() {
+            // Registered with the runtime at binding already, so this fails only out of memory for it.
+            if let Err(error) = self.listen(listener) {
+                self.pause_accepting(&error);
+            }
+        }
+    }
+
+    fn add_connection(&mut self, stream: TcpStream, address: IpAddr, input: Vec<u8>) {
+        if self.closing.is_some() {
+            return;
+        }
+        // Answers are written whole, so waiting for more to send only costs time; without it the connection works too.
+        drop(stream.set_nodelay(true));
+        let deadline_ms = self.now_ms() + REQUEST_TIMEOUT_MS;
+        let waker = self.waker(self.connections.next_key().index);
+        let mut connection = Connection::new(stream, address, waker, deadline_ms);
+        connection.input = input;
+        let key = self.connections.insert(connection);
+        self.schedule_connection(key);
+        self.resume(key);
+        // Not read before the kernel has told in which order connections became readable: a client's requests on two new
+        // connections are taken in the order in which they came.
+        if self.connections.get_mut(key).is_some_and(Connection::await_readable) {
+            self.fresh.push(key);
+        }
+    }
+
+    fn waker(&self, index: u32) -> Waker {
+        Arc::new(ConnectionWaker { ready: self.ready.clone(), index }).into()
+    }
+
+    // ---- reading --------------------------------------------------------------------------------------------------
+
+    fn read_ready(&mut self) {
+        for key in std::mem::take(&mut self.fresh) {
+            self.read(key);
+        }
+        let mut ready = std::mem::take(&mut *self.ready.indexes.lock());
+        for index in ready.drain(..) {
+            if index == LISTENERS {
+                self.accept();
+            } else if let Some(key) = self.connections.key_at(index) {
+                self.write_unsent(key);
+                self.read(key);
+            }
+        }
+    }
+
+    /// Reads what is there and acts on it.
+    pub fn read(&mut self, key: Key) {
+        for _ in 0..READS_PER_TURN {
+            if self.must_pause(key) {
+                return;
+            }
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            let mut buffer = std::mem::take(&mut self.read_buffer);
+            // A panic in an earlier turn took the buffer with it.
+            buffer.resize(READ_BUFFER_LEN, 0);
+            let read = connection.read(&mut buffer);
+            self.reading = Some(key);
+            if let Poll::Ready(Ok(len)) = read {
+                self.take_input(key, buffer.get_mut(..len).unwrap_or_default());
+            }
+            self.reading = None;
+            self.read_buffer = buffer;
+            match read {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.peer_ended(key),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return self.peer_failed(key),
+            }
+        }
+        if let Some(connection) = self.connections.get(key) {
+            connection.wake();
+        }
+    }
+
+    fn must_pause(&mut self, key: Key) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return true };
+        let session = match connection.role {
+            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } => {
+                connection.paused = connection.input.len() > READ_AHEAD_MAX;
+                return connection.paused;
+            }
+            Role::WebSocket { session, .. } => session,
+            _ => return false,
+        };
+        let stalled = self.sessions.get(session).is_some_and(Session::is_stalled);
+        if stalled {
+            connection.paused = true;
+            self.stalled.push(key);
+        }
+        stalled
+    }
+
+    /// Acts on bytes that came, after those that wait.
+    fn take_input(&mut self, key: Key, bytes: &mut [u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.input.is_empty() {
+            let used = self.process(key, bytes);
+            let rest = bytes.get(used..).unwrap_or_default();
+            if let Some(connection) = self.connections.get_mut(key)
+                && !rest.is_empty()
+            {
+                connection.input.extend_from_slice(rest);
+            }
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.resume(key);
+        }
+    }
+
+    /// Goes on with the bytes that wait.
+    pub fn resume(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut connection.input);
+        let used = self.process(key, &mut input);
+        if let Some(connection) = self.connections.get_mut(key) {
+            if used < input.len() {
+                input.drain(..used);
+                connection.input = input;
+            }
+            if connection.paused && connection.input.len() <= READ_AHEAD_MAX {
+                connection.paused = false;
+                connection.wake();
+            }
+        }
+    }
+
+    /// Uses as many bytes as make something whole; how many that were.
+    fn process(&mut self, key: Key, bytes: &mut [u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = bytes.get_mut(used..).filter(|rest| !rest.is_empty()) {
+            let Some(connection) = self.connections.get(key) else { return used };
+            let step = match connection.role {
+                Role::Head => self.read_head(key, rest),
+                Role::Body(_) => self.read_body(key, rest),
+                Role::WebSocket { .. } => self.read_frames(key, rest),
+                Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } => 0,
+                Role::Closing => rest.len(),
+            };
+            if step == 0 {
+                break;
+            }
+            used += step;
+        }
+        used
+    }
+
+    // ---- commands, timers, events ---------------------------------------------------------------------------------
+
+    fn carry_out_commands(&mut self) {
+        let mut commands = Vec::new();
+        self.mailbox.take_commands(&mut commands);
+        for command in commands {
+            match command {
+                Command::Decided { token, request, decision } => self.decided(token, request, decision),
+                Command::Leave(socket) => self.leave_by_host(&socket),
+                Command::Close { client, silent } => self.close_by_host(&client, silent),
+                Command::Resume => {
+                    self.resumed = true;
+                    self.read_stalled();
+                }
+                Command::Shutdown { grace_ms } => self.shut_down(grace_ms),
+            }
+        }
+    }
+
+    fn read_stalled(&mut self) {
+        for key in std::mem::take(&mut self.stalled) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            match &mut connection.role {
+                Role::WebSocket { session, .. } => {
+                    connection.paused = false;
+                    let session = *session;
+                    let (now_ms, timing) = (self.now_ms(), self.config.timing);
+                    if let Some(session) = self.sessions.get_mut(session) {
+                        session.machine.extend(now_ms, &timing);
+                    }
+                    self.read(key);
+                }
+                Role::Stalled { .. } => self.go_on_with_post(key),
+                _ => {}
+            }
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let mut due = Vec::new();
+        self.wheel.take(self.now_ms(), &mut due);
+        for timer in due {
+            match timer {
+                Timer::Connection(key) => self.look_at_connection(key),
+                Timer::Session(key) => self.look_at_session(key),
+                Timer::Accept => self.ready.push(LISTENERS),
+            }
+        }
+        let (server, mailbox) = (self.server.clone(), self.mailbox.clone());
+        server.expire(&mailbox, &mut self.context());
+    }
+
+    fn look_at_connection(&mut self, key: Key) {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.scheduled_ms = u64::MAX;
+        if connection.deadline_ms <= now_ms {
+            self.connection_timed_out(key);
+        } else {
+            self.schedule_connection(key);
+        }
+    }
+
+    /// Makes sure that the wheel looks at a connection when its deadline comes.
+    pub fn schedule_connection(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.deadline_ms < connection.scheduled_ms {
+            connection.scheduled_ms = connection.deadline_ms;
+            self.wheel.add(connection.deadline_ms, Timer::Connection(key));
+        }
+    }
+
+    /// Delivers what the turn made, and what host threads put into INLINE queues; no part of the shard is borrowed meanwhile.
+    fn deliver_events(&mut self) {
+        self.out.deliver(true);
+        // What the host asked for in its callbacks belongs to this turn's writes.
+        self.carry_out_commands();
+        self.out.deliver(true);
+        if std::mem::take(&mut self.resumed) {
+            self.server.deliver_waiting();
+        }
+    }
+
+    /// Accepts no more.
+    pub fn stop_listening(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Everything has closed, or its time is over.
+    fn is_finished(&self) -> bool {
+        let late = self.closing.is_some_and(|until| self.now_ms() >= until);
+        late || (self.connections.is_empty() && self.sessions.is_empty())
+    }
+}
+
+/// Whether accepting failed because of the connection that was to be accepted, and can go on with the next.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

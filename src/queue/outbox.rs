@@ -1,0 +1,43 @@
+//! The events that one thread gathers before it hands them over.
+
+use std::sync::Arc;
+
+use super::chunk::{Chunk, Event};
+use super::shared::Queue;
+
+/// Events of one turn, a chunk for each queue.
+#[derive(Default)]
+pub struct Outbox {
+    chunks: Vec<(Arc<Queue>, Chunk)>,
+}
+
+impl Outbox {
+    /// Adds an event for a queue.
+    pub fn push(&mut self, queue: &Arc<Queue>, event: &Event<'_>) {
+        self.chunk(queue).push(event);
+    }
+
+    /// Adds an event whose data is written in place.
+    pub fn push_with(&mut self, queue: &Arc<Queue>, event: &Event<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        self.chunk(queue).push_with(event, write);
+    }
+
+    fn chunk(&mut self, queue: &Arc<Queue>) -> &mut Chunk {
+        // An engine has few queues, and nearly always one.
+        let at = match self.chunks.iter().position(|(known, _)| Arc::ptr_eq(known, queue)) {
+            Some(at) => at,
+            None => {
+                self.chunks.push((queue.clone(), queue.chunk()));
+                self.chunks.len() - 1
+            }
+        };
+        &mut self.chunks[at].1
+    }
+
+    /// Hands everything over; with `inline`, INLINE queues call the host on this thread.
+    pub fn deliver(&mut self, inline: bool) {
+        for (queue, chunk) in self.chunks.drain(..) {
+            queue.send(chunk, inline);
+        }
+    }
+}

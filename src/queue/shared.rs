@@ -1,0 +1,244 @@
+//! A queue as its producers and its consumer share it.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
+
+use super::chunk::Chunk;
+use super::poll::Held;
+use crate::sys::EventFd;
+
+/// Used chunks kept for the next turns; more would only be idle memory.
+const SPARE_CHUNKS: usize = 8;
+
+/// How events reach the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The host polls.
+    Poll,
+    /// A thread of the engine calls the host.
+    Thread,
+    /// The I/O shard calls the host.
+    Inline,
+}
+
+/// The host's side of THREAD and INLINE.
+pub trait Host: Send + Sync {
+    /// Hands over a chunk. No lock is held that a submission takes.
+    fn deliver(&self, chunk: &Arc<Chunk>);
+}
+
+/// The host's wish to know that the queue turned from empty to not empty.
+pub trait Wake: Send + Sync {
+    /// Called on whatever thread made the queue not empty.
+    fn wake(&self);
+}
+
+/// Bounds beyond which reading from sockets stops. What was read already is still delivered, so a queue holds at most these and one
+/// turn's reads more.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Events.
+    pub events_max: usize,
+    /// Bytes of names, data and attachments.
+    pub bytes_max: usize,
+}
+
+/// One queue of events with one consumer.
+pub struct Queue {
+    limits: Limits,
+    mode: OnceLock<(Mode, Option<Arc<dyn Host>>)>,
+    sender: Sender<Arc<Chunk>>,
+    pub(super) receiver: Receiver<Arc<Chunk>>,
+    spare: (Sender<Chunk>, Receiver<Chunk>),
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Chunks sent and not yet taken: decides when to wake.
+    pending: AtomicUsize,
+    /// Set when a shard stopped reading because of this queue; whoever drains it below half its bounds calls `resume`.
+    stalled: AtomicBool,
+    resume: Box<dyn Fn() + Send + Sync>,
+    fd: OnceLock<EventFd>,
+    /// Whether the descriptor may be readable: spares a system call for each poll.
+    raised: AtomicBool,
+    wake: Mutex<Option<Arc<dyn Wake>>>,
+    /// One batch at a time, whatever the mode: an INLINE queue that several shards fill is delivered in turns.
+    delivering: Mutex<()>,
+    pub(super) held: Mutex<Held>,
+}
+
+impl Queue {
+    /// Makes a queue; `resume` is called, on the consumer's thread, when shards may read again.
+    pub fn new(limits: Limits, resume: Box<dyn Fn() + Send + Sync>) -> Queue {
+        let (sender, receiver) = unbounded();
+        Queue {
+            limits,
+            mode: OnceLock::new(),
+            sender,
+            receiver,
+            spare: bounded(SPARE_CHUNKS),
+            events: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            stalled: AtomicBool::new(false),
+            resume,
+            fd: OnceLock::new(),
+            raised: AtomicBool::new(false),
+            wake: Mutex::new(None),
+            delivering: Mutex::new(()),
+            held: Mutex::new(Held::default()),
+        }
+    }
+
+    /// Decides the mode, before the engine listens. The first decision stands.
+    pub fn set_mode(&self, mode: Mode, host: Option<Arc<dyn Host>>) {
+        self.mode.get_or_init(|| (mode, host));
+    }
+
+    /// Whether the mode was decided.
+    pub fn is_decided(&self) -> bool {
+        self.mode.get().is_some()
+    }
+
+    /// POLL until decided otherwise.
+    pub fn mode(&self) -> Mode {
+        self.mode.get().map_or(Mode::Poll, |(mode, _)| *mode)
+    }
+
+    /// Whether reading must stop. The caller is remembered as stalled.
+    pub fn is_full(&self) -> bool {
+        let full = |events: usize, bytes: usize| {
+            self.events.load(Ordering::Relaxed) >= events || self.bytes.load(Ordering::Relaxed) >= bytes
+        };
+        if !full(self.limits.events_max, self.limits.bytes_max) {
+            return false;
+        }
+        self.stalled.store(true, Ordering::SeqCst);
+        // The consumer may have drained the queue between the two looks, and then nobody would call `resume`.
+        full(self.limits.events_max, self.limits.bytes_max)
+    }
+
+    /// An empty chunk, a used one if there is one.
+    pub(super) fn chunk(&self) -> Chunk {
+        self.spare.1.try_recv().unwrap_or_default()
+    }
+
+    /// Takes a chunk back when nobody holds it any more.
+    pub(super) fn give_back(&self, chunk: Arc<Chunk>) {
+        if let Some(mut chunk) = Arc::into_inner(chunk) {
+            chunk.clear();
+            // A full shelf drops the chunk.
+            drop(self.spare.0.try_send(chunk));
+        }
+    }
+
+    /// Hands a chunk to the consumer: `inline` says that this thread may call the host itself.
+    pub(super) fn send(&self, chunk: Chunk, inline: bool) {
+        let chunk = Arc::new(chunk);
+        if let (true, Some((Mode::Inline, Some(host)))) = (inline, self.mode.get()) {
+            {
+                let _one_at_a_time = self.delivering.lock();
+                host.deliver(&chunk);
+            }
+            self.give_back(chunk);
+            return;
+        }
+        self.events.fetch_add(chunk.records().len(), Ordering::Relaxed);
+        self.bytes.fetch_add(chunk.payload_len(), Ordering::Relaxed);
+        let was_empty = self.pending.fetch_add(1, Ordering::SeqCst) == 0;
+        // The receiver lives as long as the queue, so sending cannot fail.
+        let _sent = self.sender.send(chunk);
+        if was_empty {
+            self.signal();
+            if self.mode() == Mode::Inline {
+                // Only shards call the host of an INLINE queue.
+                (self.resume)();
+            }
+        }
+    }
+
+    /// Delivers what threads other than shards put into an INLINE queue. For shards to call.
+    pub fn deliver_waiting(&self) {
+        let Some((Mode::Inline, Some(host))) = self.mode.get() else { return };
+        let _one_at_a_time = self.delivering.lock();
+        while let Ok(chunk) = self.receiver.try_recv() {
+            self.taken(&chunk);
+            host.deliver(&chunk);
+            self.give_back(chunk);
+        }
+    }
+
+    fn signal(&self) {
+        self.raise();
+        let wake = self.wake.lock().clone();
+        if let Some(wake) = wake {
+            wake.wake();
+        }
+    }
+
+    /// Bookkeeping for a chunk that left the channel: counts, and leave to read again.
+    pub(super) fn taken(&self, chunk: &Chunk) {
+        let events = self.events.fetch_sub(chunk.records().len(), Ordering::Relaxed) - chunk.records().len();
+        let bytes = self.bytes.fetch_sub(chunk.payload_len(), Ordering::Relaxed) - chunk.payload_len();
+        self.pending.fetch_sub(1, Ordering::SeqCst);
+        let drained = events <= self.limits.events_max / 2 && bytes <= self.limits.bytes_max / 2;
+        if drained && self.stalled.swap(false, Ordering::SeqCst) {
+            (self.resume)();
+        }
+    }
+
+    fn raise(&self) {
+        if let Some(fd) = self.fd.get() {
+            self.raised.store(true, Ordering::SeqCst);
+            fd.raise();
+        }
+    }
+
+    /// Brings the descriptor in line with what is left: `unfinished` events of a chunk, or chunks in the channel.
+    pub(super) fn settle(&self, unfinished: bool) {
+        if let Some(fd) = self.fd.get()
+            && self.raised.swap(false, Ordering::SeqCst)
+        {
+            fd.lower();
+            if unfinished || self.pending.load(Ordering::SeqCst) > 0 {
+                self.raise();
+            }
+        }
+    }
+
+    /// The loop of a THREAD queue's own thread, which may start before the mode is set; ends after the event of kind `last`.
+    pub fn run(&self, last: u32) {
+        let (_, Some(host)) = self.mode.wait() else { return };
+        while let Ok(chunk) = self.receiver.recv() {
+            self.taken(&chunk);
+            host.deliver(&chunk);
+            let ended = chunk.records().last().is_some_and(|record| record.kind == last);
+            self.give_back(chunk);
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// A descriptor that is readable while the queue is not empty.
+    pub fn fd(&self) -> std::io::Result<&EventFd> {
+        if self.fd.get().is_none() {
+            let fd = EventFd::new()?;
+            if self.fd.set(fd).is_ok() && self.pending.load(Ordering::SeqCst) > 0 {
+                self.signal();
+            }
+        }
+        self.fd.get().ok_or_else(|| std::io::Error::other("the descriptor was not kept"))
+    }
+
+    /// Sets or removes the wake callback; a queue that is not empty wakes at once.
+    pub fn set_wake(&self, wake: Option<Arc<dyn Wake>>) {
+        *self.wake.lock() = wake;
+        if self.pending.load(Ordering::SeqCst) > 0 {
+            self.signal();
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What other threads ask a shard to do, because the shard alone may do it: to sessions that it owns, in the order of their events.
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::request::{Decision, Request};
+use super::socket::Socket;
+
+/// One command.
+pub enum Command {
+    /// The host decided what a shard had asked.
+    Decided { token: u64, request: Request, decision: Decision },
+    /// The host disconnected a socket: its DISCONNECT packet is queued, its events are still to come.
+    Leave(Arc<Socket>),
+    /// The host ends a connection: with a DISCONNECT packet to each of its namespaces, or without.
+    Close { client: Arc<Client>, silent: bool },
+    /// The host emptied a queue that had stopped reading, or an INLINE queue has events from another thread.
+    Resume,
+    /// The engine closes: end all connections, and what is unsent after this many milliseconds is lost.
+    Shutdown { grace_ms: u32 },
+}

@@ -1,0 +1,17 @@
+//! What the server is configured with; the transports have their own.
+
+/// Options of the Socket.IO layer, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// I/O threads.
+    pub shards: usize,
+    /// Bare Engine.IO: sessions are sockets, messages are raw.
+    pub engine_only: bool,
+    /// From the start of a session to its first namespace; also the patience for the host's decisions.
+    pub connect_timeout_ms: u32,
+    /// Binary attachments of a packet from a client.
+    pub attachments_max: u32,
+    /// Bounds of a queue; see `queue::Limits`.
+    pub queue_events_max: usize,
+    pub queue_bytes_max: usize,
+}

@@ -1,0 +1,431 @@
+//! The Socket.IO side of one session, as its shard drives it: packets in, events and answers out.
+//!
+//! Each violation of the protocol ends the connection, as in the official server; nothing else notices.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::acks::{Awaited, partial_flag};
+use super::client::Client;
+use super::event::*;
+use super::namespace::Namespace;
+use super::push_room_changes;
+use super::reason::{Cause, Reason};
+use super::request::{Decision, Request};
+use super::root::{Resolved, Server, owed_token};
+use super::slots::slot_of;
+use super::socket::{ACKS_OWED_MAX, Socket, State};
+use crate::proto::ack_id::AckId;
+use crate::proto::binary::Reconstructor;
+use crate::proto::json;
+use crate::proto::socket_packet::{self, DecodeError, Limits, Packet};
+use crate::queue::{Event, Outbox};
+
+/// Namespaces that one connection may be in or wait for: no client of ours came near, and each costs a socket.
+pub const NAMESPACES_PER_CONNECTION_MAX: usize = 1024;
+
+/// A time that never comes.
+pub const NEVER: u64 = u64::MAX;
+
+/// What the functions of a turn share.
+pub struct Context<'a> {
+    pub server: &'a Arc<Server>,
+    pub out: &'a mut Outbox,
+    pub now_us: u64,
+}
+
+/// The sockets of one session, and what is between its packets.
+pub struct Connection {
+    client: Arc<Client>,
+    sockets: Vec<Arc<Socket>>,
+    /// Decisions that the host owes this connection.
+    waiting: Vec<u64>,
+    reconstructor: Reconstructor,
+    /// When the session ends unless it has joined a namespace, in milliseconds since the engine was made.
+    pub connect_deadline_ms: u64,
+}
+
+impl Connection {
+    /// A session that has just opened.
+    pub fn new(cx: &mut Context<'_>, client: Arc<Client>) -> Connection {
+        let config = &cx.server.config;
+        let connect_deadline_ms = cx.now_us / 1000 + u64::from(config.connect_timeout_ms);
+        let mut connection = Connection {
+            client,
+            sockets: Vec::new(),
+            waiting: Vec::new(),
+            reconstructor: Reconstructor::default(),
+            connect_deadline_ms,
+        };
+        if config.engine_only {
+            connection.open_bare(cx);
+        }
+        connection
+    }
+
+    /// A bare Engine.IO session is one socket of `/` from the start.
+    fn open_bare(&mut self, cx: &mut Context<'_>) {
+        self.connect_deadline_ms = NEVER;
+        let root = cx.server.root();
+        if let Some(socket) = cx.server.new_socket(&root, &self.client, None)
+            && socket.advance(State::Pending, State::Connected)
+        {
+            self.joined(cx, &socket);
+            self.sockets.push(socket);
+        }
+    }
+
+    /// A text message.
+    pub fn text(&mut self, cx: &mut Context<'_>, text: &str) -> Result<(), Cause> {
+        if cx.server.config.engine_only {
+            self.bare(cx, text, &[]);
+            return Ok(());
+        }
+        let limits = Limits { attachments_max: cx.server.config.attachments_max };
+        match self.reconstructor.take_text(text, &limits).map_err(malformed)? {
+            Some(packet) => self.packet(cx, packet, &[]),
+            None => Ok(()),
+        }
+    }
+
+    /// A binary message.
+    pub fn binary(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Result<(), Cause> {
+        let data = Bytes::copy_from_slice(data);
+        if cx.server.config.engine_only {
+            self.bare(cx, "", &[data]);
+            return Ok(());
+        }
+        match self.reconstructor.add(data).map_err(malformed)? {
+            Some(complete) => self.packet(cx, complete.packet(), &complete.attachments),
+            None => Ok(()),
+        }
+    }
+
+    fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[Bytes]) {
+        let Some(socket) = self.sockets.first() else { return };
+        let flags = if attachments.is_empty() { 0 } else { FLAG_BINARY };
+        let event = Event { flags, data, attachments, ..event_of(EVENT_MESSAGE, socket, cx.now_us) };
+        cx.out.push(&socket.nsp.queue, &event);
+    }
+
+    fn packet(&mut self, cx: &mut Context<'_>, packet: Packet<'_>, attachments: &[Bytes]) -> Result<(), Cause> {
+        match packet {
+            Packet::Connect { nsp, auth } => self.connect(cx, nsp, auth),
+            Packet::Disconnect { nsp } => {
+                let socket = self.joined_socket(nsp)?.clone();
+                self.leave(cx, &socket, &Cause::new(Reason::ClientNamespaceDisconnect));
+                Ok(())
+            }
+            Packet::Event { nsp, id, event, json, .. } => {
+                let socket = self.joined_socket(nsp)?;
+                message(cx, socket, id, event.as_ref(), json, attachments)
+            }
+            Packet::Ack { nsp, id, args, json, .. } => {
+                let socket = self.joined_socket(nsp)?;
+                if let Some(awaited) = id.and_then(AckId::exact).and_then(|id| socket.take_awaited(id)) {
+                    acknowledged(cx, socket, &awaited, attachments, |out| json::write_args(json, args, out));
+                }
+                Ok(())
+            }
+            Packet::ConnectError { .. } => Err(violation("CONNECT_ERROR from a client")),
+        }
+    }
+
+    fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
+        let found = self.sockets.iter().find(|socket| *socket.nsp.name == *nsp && socket.state() != State::Pending);
+        found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
+    }
+
+    fn connect(&mut self, cx: &mut Context<'_>, nsp: &str, auth: Option<&str>) -> Result<(), Cause> {
+        if self.sockets.iter().any(|socket| *socket.nsp.name == *nsp) {
+            return Err(violation("CONNECT for a namespace that the client has joined"));
+        }
+        if self.sockets.len() + self.waiting.len() >= NAMESPACES_PER_CONNECTION_MAX {
+            return Err(violation("too many namespaces").limit("namespaces", NAMESPACES_PER_CONNECTION_MAX as u64));
+        }
+        match cx.server.resolve(nsp, cx.out, cx.now_us) {
+            Resolved::Namespace(namespace) => self.enter(cx, &namespace, auth),
+            Resolved::Ask(parent) => self.ask_for_namespace(cx, parent, nsp, auth),
+            Resolved::Unknown => self.refuse(nsp, Some("Invalid namespace"), None),
+        }
+        Ok(())
+    }
+
+    fn ask_for_namespace(&mut self, cx: &mut Context<'_>, parent: Arc<Namespace>, nsp: &str, auth: Option<&str>) {
+        let request = Request::Namespace {
+            client: self.client.clone(),
+            parent: parent.clone(),
+            name: nsp.into(),
+            auth: auth.map(Into::into),
+        };
+        let Some(token) = self.ask(cx, request) else { return self.refuse(nsp, Some("Invalid namespace"), None) };
+        let data = auth.unwrap_or("{}");
+        let event = Event {
+            kind: EVENT_NAMESPACE_REQUEST,
+            nsp: parent.id,
+            token,
+            name: nsp,
+            data,
+            time_us: cx.now_us,
+            ..Event::default()
+        };
+        cx.out.push(&parent.queue, &event);
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>, request: Request) -> Option<u64> {
+        let token = cx.server.ask(request, &self.client.mailbox, cx.now_us / 1000)?;
+        self.waiting.push(token);
+        Some(token)
+    }
+
+    /// Makes a socket for a namespace that exists, and admits it or asks the host.
+    fn enter(&mut self, cx: &mut Context<'_>, namespace: &Arc<Namespace>, auth: Option<&str>) {
+        let Some(socket) = cx.server.new_socket(namespace, &self.client, auth.map(Into::into)) else {
+            return self.refuse(&namespace.name, Some("Server is full"), None);
+        };
+        self.sockets.push(socket.clone());
+        if !namespace.flags.authorize {
+            return self.admit(cx, &socket);
+        }
+        match self.ask(cx, Request::Socket(socket.clone())) {
+            Some(token) => {
+                let data = auth.unwrap_or("{}");
+                let event = Event { token, data, ..event_of(EVENT_AUTHORIZE, &socket, cx.now_us) };
+                cx.out.push(&namespace.queue, &event);
+            }
+            None => self.turn_away(cx, &socket, Some("Server is full"), None),
+        }
+    }
+
+    /// The host decided.
+    pub fn decided(&mut self, cx: &mut Context<'_>, token: u64, request: Request, decision: Decision) {
+        self.waiting.retain(|known| *known != token);
+        match (request, decision) {
+            (Request::Socket(socket), Decision::Accept { user, .. }) => {
+                socket.set_user(user);
+                self.admit(cx, &socket);
+            }
+            (Request::Socket(socket), Decision::Reject { message, data }) => {
+                self.turn_away(cx, &socket, message.as_deref(), data.as_deref());
+            }
+            (Request::Socket(socket), Decision::Expired) => self.turn_away(cx, &socket, Some("connect timeout"), None),
+            (Request::Namespace { parent, name, auth, .. }, Decision::Accept { .. }) => {
+                if self.sockets.iter().any(|socket| *socket.nsp.name == *name) {
+                    return;
+                }
+                match cx.server.child(&parent, &name, cx.out, cx.now_us) {
+                    Some(namespace) => self.enter(cx, &namespace, auth.as_deref()),
+                    None => self.refuse(&name, Some("Invalid namespace"), None),
+                }
+            }
+            (Request::Namespace { name, .. }, _) => self.refuse(&name, Some("Invalid namespace"), None),
+            (Request::Handshake { .. }, _) => {}
+        }
+    }
+
+    fn admit(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
+        if !socket.advance(State::Pending, State::Connected) {
+            return;
+        }
+        self.connect_deadline_ms = NEVER;
+        // Before broadcasts can find it: no event comes before the answer to CONNECT.
+        self.client.send(|out| {
+            let mut packet = vec![b'4'];
+            socket_packet::write_connect(&socket.nsp.name, socket.sid.as_str(), None, &mut packet);
+            out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
+        });
+        self.joined(cx, socket);
+    }
+
+    fn joined(&self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
+        socket.nsp.add(socket);
+        if socket.nsp.flags.room_events {
+            use super::namespace::RoomChange::{Create, Join};
+            let own: Arc<str> = socket.sid.as_str().into();
+            push_room_changes(socket, &vec![(Create, own.clone()), (Join, own)], cx.out, cx.now_us);
+        }
+        let data = socket.auth.as_deref().unwrap_or("{}");
+        cx.out.push(&socket.nsp.queue, &Event { data, ..event_of(EVENT_CONNECT, socket, cx.now_us) });
+    }
+
+    fn turn_away(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>, message: Option<&str>, data: Option<&str>) {
+        self.refuse(&socket.nsp.name, message, data);
+        self.forget(cx, socket);
+    }
+
+    fn refuse(&self, nsp: &str, message: Option<&str>, data: Option<&str>) {
+        self.client.send(|out| {
+            let mut packet = vec![b'4'];
+            socket_packet::write_connect_error(nsp, message, data, &mut packet);
+            out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
+        });
+    }
+
+    /// The host disconnected a socket.
+    pub fn leave_by_host(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
+        self.leave(cx, socket, &Cause::new(Reason::ServerNamespaceDisconnect));
+    }
+
+    /// The host ends the connection: every namespace gets a DISCONNECT packet.
+    pub fn disconnect_all(&mut self, cx: &mut Context<'_>) {
+        for socket in self.sockets.clone() {
+            if socket.state() == State::Connected {
+                send_disconnect(&socket);
+            }
+            self.leave(cx, &socket, &Cause::new(Reason::ServerNamespaceDisconnect));
+        }
+    }
+
+    /// The session is over.
+    pub fn closed(&mut self, cx: &mut Context<'_>, cause: &Cause) {
+        for socket in std::mem::take(&mut self.sockets) {
+            self.leave(cx, &socket, cause);
+        }
+        for token in self.waiting.drain(..) {
+            cx.server.withdraw(token);
+        }
+    }
+
+    /// The transport changed.
+    pub fn upgraded(&self, cx: &mut Context<'_>) {
+        for socket in self.sockets.iter().filter(|socket| socket.state() == State::Connected) {
+            let name = self.client.transport().name();
+            cx.out.push(&socket.nsp.queue, &Event { name, ..event_of(EVENT_UPGRADE, socket, cx.now_us) });
+        }
+    }
+
+    /// Whether a queue that this connection's events go to is full.
+    pub fn is_stalled(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.nsp.queue.is_full())
+    }
+
+    fn leave(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>, cause: &Cause) {
+        if matches!(socket.state(), State::Pending | State::Gone) {
+            return self.forget(cx, socket);
+        }
+        let queue = &socket.nsp.queue;
+        let rooms = socket.rooms();
+        let (name, status) = (cause.reason.text(), cause.reason as i32);
+        let event = Event { name, status, ..event_of(EVENT_DISCONNECTING, socket, cx.now_us) };
+        cx.out.push_with(queue, &event, |out| cause.write_json(Some(&rooms), out));
+        self.forget(cx, socket);
+        let unanswered = if cx.server.is_open() { STATUS_GONE } else { STATUS_CLOSED };
+        for awaited in socket.take_all_awaited() {
+            if let Awaited::One(token) = awaited {
+                let event = Event { token, status: unanswered, ..event_of(EVENT_ACK, socket, cx.now_us) };
+                cx.out.push(queue, &event);
+            }
+        }
+        let event = Event { name, status, ..event_of(EVENT_DISCONNECT, socket, cx.now_us) };
+        cx.out.push_with(queue, &event, |out| cause.write_json(None, out));
+    }
+
+    /// Takes a socket out of every table.
+    fn forget(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
+        socket.end();
+        let (_, changes) = socket.nsp.remove(socket);
+        push_room_changes(socket, &changes, cx.out, cx.now_us);
+        self.sockets.retain(|known| known.id != socket.id);
+        cx.server.forget_socket(socket.id);
+    }
+}
+
+/// An event about a socket.
+pub fn event_of(kind: u32, socket: &Socket, time_us: u64) -> Event<'static> {
+    Event { kind, nsp: socket.nsp.id, socket: socket.id, user: socket.user(), time_us, ..Event::default() }
+}
+
+/// Queues a DISCONNECT packet.
+pub fn send_disconnect(socket: &Socket) {
+    socket.client.send(|out| {
+        let mut packet = vec![b'4'];
+        socket_packet::write_disconnect(&socket.nsp.name, &mut packet);
+        out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
+    });
+}
+
+fn message(
+    cx: &mut Context<'_>,
+    socket: &Arc<Socket>,
+    ack: Option<AckId>,
+    event: Option<&json::Event<'_>>,
+    json: &str,
+    attachments: &[Bytes],
+) -> Result<(), Cause> {
+    let token = match ack {
+        Some(ack) => {
+            let number = cx.server.next_owed();
+            if !socket.owe(number, ack) {
+                return Err(violation("too many unanswered acknowledgements").limit("acks", ACKS_OWED_MAX as u64));
+            }
+            owed_token(number, slot_of(socket.id))
+        }
+        None => 0,
+    };
+    let name = event.map_or("", |event| &*event.name);
+    let atom = cx.server.atoms.find(name);
+    let record = Event { atom, token, name, attachments, ..event_of(EVENT_MESSAGE, socket, cx.now_us) };
+    cx.out.push_with(&socket.nsp.queue, &record, |out| match event {
+        Some(event) => json::write_args(json, event.args, out),
+        None => out.extend_from_slice(b"[]"),
+    });
+    Ok(())
+}
+
+/// Hands a client's acknowledgement to the host.
+fn acknowledged(
+    cx: &mut Context<'_>,
+    socket: &Arc<Socket>,
+    awaited: &Awaited,
+    attachments: &[Bytes],
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let now_us = cx.now_us;
+    let event = |token| Event {
+        token,
+        flags: partial_flag(awaited),
+        status: STATUS_OK,
+        attachments,
+        ..event_of(EVENT_ACK, socket, now_us)
+    };
+    match awaited {
+        Awaited::One(token) => cx.out.push_with(&socket.nsp.queue, &event(*token), write),
+        Awaited::Broadcast(broadcast) => broadcast.reply(cx.out, now_us, |out| {
+            out.push_with(&socket.nsp.queue, &event(broadcast.token), write);
+        }),
+    }
+}
+
+/// The host accepted a socket whose client had just left. What the host made for it is the host's to unmake, so it is told of both.
+pub fn decided_too_late(cx: &mut Context<'_>, request: &Request, decision: &Decision) {
+    let (Request::Socket(socket), Decision::Accept { user, .. }) = (request, decision) else { return };
+    socket.set_user(*user);
+    let queue = &socket.nsp.queue;
+    let data = socket.auth.as_deref().unwrap_or("{}");
+    cx.out.push(queue, &Event { data, ..event_of(EVENT_CONNECT, socket, cx.now_us) });
+    let cause = Cause::because(Reason::TransportClose, "the client left before it was admitted");
+    let (name, status) = (cause.reason.text(), cause.reason as i32);
+    for kind in [EVENT_DISCONNECTING, EVENT_DISCONNECT] {
+        let rooms = (kind == EVENT_DISCONNECTING).then_some(&[][..]);
+        let event = Event { name, status, ..event_of(kind, socket, cx.now_us) };
+        cx.out.push_with(queue, &event, |out| cause.write_json(rooms, out));
+    }
+}
+
+/// A client has not acknowledged in time.
+pub fn acknowledgement_expired(cx: &mut Context<'_>, socket: &Socket, wire_id: u64) {
+    if let Some(Awaited::One(token)) = socket.take_awaited(wire_id) {
+        let event = Event { token, status: STATUS_TIMEOUT, ..event_of(EVENT_ACK, socket, cx.now_us) };
+        cx.out.push(&socket.nsp.queue, &event);
+    }
+}
+
+/// The official server closes its side on a packet that its parser refuses, and calls that a forced close.
+fn malformed(error: DecodeError) -> Cause {
+    Cause::because(Reason::ForcedClose, error.to_string())
+}
+
+fn violation(what: &'static str) -> Cause {
+    Cause::because(Reason::ForcedClose, what)
+}

@@ -1,0 +1,76 @@
+//! What is known of a client from its first request.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use crate::proto::json;
+
+/// The first request of a session, kept as it came and described when the host asks: most hosts never do.
+pub struct Handshake {
+    /// The request head.
+    pub head: Box<[u8]>,
+    /// Writes `"headers":{…},"url":…,"query":{…},"xdomain":…` from the head.
+    pub describe: fn(head: &[u8], out: &mut Vec<u8>),
+    /// The peer of the TCP connection; no header is believed.
+    pub address: IpAddr,
+    /// Whether this hop is TLS.
+    pub secure: bool,
+    /// When it came.
+    pub issued: SystemTime,
+}
+
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+impl Handshake {
+    /// The `handshake` object of Socket.IO; `auth` is the JSON object of the CONNECT packet.
+    pub fn write_json(&self, auth: Option<&str>, out: &mut Vec<u8>) {
+        out.push(b'{');
+        (self.describe)(&self.head, out);
+        out.extend_from_slice(b",\"time\":");
+        let issued = self.issued.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        json::write_string(&date_text(issued.as_secs()), out);
+        out.extend_from_slice(b",\"address\":");
+        json::write_string(&self.address.to_string(), out);
+        out.extend_from_slice(format!(",\"secure\":{},\"issued\":{}", self.secure, issued.as_millis()).as_bytes());
+        out.extend_from_slice(b",\"auth\":");
+        out.extend_from_slice(auth.unwrap_or("{}").as_bytes());
+        out.push(b'}');
+    }
+}
+
+/// A time as JavaScript prints a `Date` in UTC.
+fn date_text(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days as i64);
+    let weekday = DAYS[(days % 7) as usize];
+    let month = MONTHS[month as usize - 1];
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{weekday} {month} {day:02} {year} {hour:02}:{minute:02}:{second:02} GMT+0000 (Coordinated Universal Time)")
+}
+
+/// Year, month and day of a day since 1970-01-01, by counting 400-year cycles that start in March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let cycle = shifted.div_euclid(146_097);
+    let day_of_cycle = shifted.rem_euclid(146_097);
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_cycle + cycle * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_printed_as_javascript_prints_them() {
+        assert_eq!(date_text(0), "Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)");
+        assert_eq!(date_text(951_782_399), "Mon Feb 28 2000 23:59:59 GMT+0000 (Coordinated Universal Time)");
+        assert_eq!(date_text(951_782_400), "Tue Feb 29 2000 00:00:00 GMT+0000 (Coordinated Universal Time)");
+        assert_eq!(date_text(1_795_170_706), "Fri Nov 20 2026 10:31:46 GMT+0000 (Coordinated Universal Time)");
+    }
+}

@@ -1,0 +1,72 @@
+//! Namespaces, sockets, rooms, broadcast, acknowledgements and decisions: the state that all threads share.
+//!
+//! A `Connection` is driven by the shard that owns the session; a `Server` is called by any thread. Locks are taken in the order
+//! members of a namespace, socket, outbound queue, mailbox; none is held while host code runs. No I/O and no clock: time comes in
+//! as microseconds since the engine was made.
+
+mod acks;
+pub mod adapter;
+mod atoms;
+mod client;
+mod command;
+pub mod config;
+mod connection;
+mod deadlines;
+mod emission;
+mod error;
+pub mod event;
+mod handshake;
+mod mailbox;
+mod namespace;
+mod operations;
+mod outbound;
+mod reason;
+mod request;
+mod root;
+mod sid;
+mod slots;
+mod socket;
+
+pub use atoms::Atom;
+pub use client::{Client, Transport};
+pub use command::Command;
+pub use config::Config;
+pub use connection::{Connection, Context, NEVER, decided_too_late};
+pub use emission::{Emission, Payload, Prepared};
+pub use error::{Code, Error};
+pub use handshake::Handshake;
+pub use mailbox::{Mailbox, cork};
+pub use namespace::{Flags, Namespace, Target};
+pub use outbound::{Encoded, Run};
+pub use reason::{Cause, Reason};
+pub use request::{Decision, Request};
+pub use root::Server;
+pub use sid::Sid;
+pub use socket::{Socket, State};
+
+use crate::proto::json;
+use crate::queue::{Event, Outbox};
+
+/// Appends a JSON array of strings.
+pub fn write_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, text) in strings.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json::write_string(text, out);
+    }
+    out.push(b']');
+}
+
+/// Tells the host what joining or leaving changed, if its namespace wants to know.
+fn push_room_changes(socket: &Socket, changes: &namespace::RoomChanges, out: &mut Outbox, time_us: u64) {
+    if !socket.nsp.flags.room_events {
+        return;
+    }
+    for (change, room) in changes {
+        let status = *change as i32;
+        let event = Event { name: room, status, ..connection::event_of(event::EVENT_ROOM, socket, time_us) };
+        out.push(&socket.nsp.queue, &event);
+    }
+}

@@ -1,0 +1,388 @@
+//! What the host asks for: to one socket, or to all that a target means.
+
+use std::sync::Arc;
+
+use super::acks::{Awaited, BroadcastAck};
+use super::adapter::Operation;
+use super::command::Command;
+use super::connection::send_disconnect;
+use super::deadlines::Due;
+use super::emission::{Emission, Payload};
+use super::error::{Code, Error};
+use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
+use super::namespace::{Namespace, Target};
+use super::outbound::Encoded;
+use super::push_room_changes;
+use super::root::Server;
+use super::slots::{Kind, generation_of, kind_of, slot_of};
+use super::socket::{Socket, State};
+use super::write_strings;
+use crate::proto::json;
+use crate::proto::socket_packet::AckParts;
+use crate::queue::{Event, Outbox};
+
+/// Rooms' names are kept for each member, so they have a bound.
+pub const ROOM_NAME_MAX: usize = 4096;
+
+impl Server {
+    fn open_socket(&self, id: u64) -> Result<Arc<Socket>, Error> {
+        let socket = self.socket(id)?;
+        if socket.is_open() {
+            Ok(socket)
+        } else {
+            Err(Error::new(Code::Gone, format!("socket {id:#x} is disconnected")))
+        }
+    }
+
+    fn check_events(&self) -> Result<(), Error> {
+        if !self.config.engine_only {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unsupported, "a bare Engine.IO engine has messages, not events: use sockeye_send"))
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_open() { Ok(()) } else { Err(Error::new(Code::Closed, "the engine is closing")) }
+    }
+
+    /// Emits to one socket; the token of the acknowledgement, if one is wanted.
+    pub fn emit(&self, socket: u64, emission: &Emission<'_>) -> Result<Option<u64>, Error> {
+        self.check_events()?;
+        let socket = self.open_socket(socket)?;
+        let Some(timeout_ms) = emission.ack_timeout_ms else {
+            self.queue_event(&socket, emission)?;
+            return Ok(None);
+        };
+        let (wire_id, ack) = socket.nsp.next_ack();
+        let Some((parts, attachments)) = emission.payload.parts(&socket.nsp.name, Some(ack)) else {
+            return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
+        };
+        let token = self.next_completion();
+        socket.await_ack(wire_id, Awaited::One(token));
+        // It may have left in between, and nobody would complete the token.
+        if !socket.is_open() && socket.take_awaited(wire_id).is_some() {
+            return Err(Error::new(Code::Gone, format!("socket {:#x} is disconnected", socket.id)));
+        }
+        socket.client.send(|out| {
+            if !emission.volatile || out.is_writable() {
+                out.event(&parts, attachments, emission.compress);
+            }
+        });
+        if timeout_ms > 0 {
+            self.set_deadline(&socket, timeout_ms, Due::Ack { socket: socket.id, wire_id });
+        }
+        Ok(Some(token))
+    }
+
+    fn queue_event(&self, socket: &Socket, emission: &Emission<'_>) -> Result<(), Error> {
+        if let Payload::Prepared(prepared) = emission.payload
+            && prepared.nsp != socket.nsp.id
+        {
+            return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
+        }
+        socket.client.send(|out| {
+            if emission.volatile && !out.is_writable() {
+                return;
+            }
+            match (emission.payload, emission.payload.parts(&socket.nsp.name, None)) {
+                (_, Some((parts, attachments))) => out.event(&parts, attachments, emission.compress),
+                (Payload::Prepared(prepared), None) => out.encoded(&prepared.encoded, emission.compress),
+                (Payload::Parts { .. }, None) => {}
+            }
+        });
+        Ok(())
+    }
+
+    fn set_deadline(&self, socket: &Socket, timeout_ms: u32, due: Due) {
+        let at_ms = self.now_us() / 1000 + u64::from(timeout_ms);
+        let mailbox = &socket.client.mailbox;
+        if mailbox.deadlines.lock().add(at_ms, due) {
+            mailbox.wake();
+        }
+    }
+
+    /// Answers an acknowledgement that a client asked for.
+    pub fn acknowledge(&self, token: u64, args: &str, attachments: &[&[u8]]) -> Result<(), Error> {
+        if kind_of(token) != Kind::Ack {
+            return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of an acknowledgement")));
+        }
+        let stale = || Error::new(Code::Stale, format!("acknowledgement {token:#x} was given, or its client left"));
+        let socket = self.socket_in_slot(slot_of(token)).ok_or_else(stale)?;
+        let id = socket.settle(generation_of(token)).ok_or_else(stale)?;
+        let parts = AckParts { nsp: &socket.nsp.name, id, args, attachments: attachments.len() as u32 };
+        socket.client.send(|out| out.ack(&parts, attachments, true));
+        Ok(())
+    }
+
+    /// Sends a raw message on a bare Engine.IO session.
+    pub fn send_raw(&self, socket: u64, data: &[u8], binary: bool) -> Result<(), Error> {
+        if !self.config.engine_only {
+            return Err(Error::new(
+                Code::Unsupported,
+                "raw messages are for engines made with SOCKEYE_OPT_ENGINE_ONLY",
+            ));
+        }
+        let socket = self.open_socket(socket)?;
+        socket.client.send(|out| match binary {
+            true => out.binary(data, true),
+            false => out.text(1 + data.len(), true, |out| {
+                out.push(b'4');
+                out.extend_from_slice(data);
+            }),
+        });
+        Ok(())
+    }
+
+    /// Emits to all that the target means; the token of the acknowledgements, if they are wanted.
+    pub fn broadcast(
+        &self,
+        nsp: u32,
+        target: &Target<'_>,
+        emission: &Emission<'_>,
+        out: &mut Outbox,
+    ) -> Result<Option<u64>, Error> {
+        self.check_events()?;
+        self.check_open()?;
+        let namespaces = self.namespaces_of(nsp);
+        if let Some(timeout_ms) = emission.ack_timeout_ms {
+            let [namespace] = &namespaces[..] else {
+                return Err(Error::new(
+                    Code::Unsupported,
+                    "a pattern's namespaces cannot be asked for acknowledgements",
+                ));
+            };
+            return self.broadcast_with_acks(namespace, target, emission, timeout_ms, out).map(Some);
+        }
+        for namespace in &namespaces {
+            match emission.payload {
+                Payload::Prepared(prepared) if prepared.nsp == namespace.id => {
+                    deliver(namespace, target, emission, &prepared.encoded, |_| ());
+                }
+                Payload::Prepared(_) => {
+                    return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
+                }
+                Payload::Parts { .. } => {
+                    if let Some((parts, attachments)) = emission.payload.parts(&namespace.name, None) {
+                        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |_| ());
+                    }
+                }
+            }
+            self.publish(namespace, target, &Operation::Broadcast(emission));
+        }
+        Ok(None)
+    }
+
+    fn broadcast_with_acks(
+        &self,
+        namespace: &Arc<Namespace>,
+        target: &Target<'_>,
+        emission: &Emission<'_>,
+        timeout_ms: u32,
+        out: &mut Outbox,
+    ) -> Result<u64, Error> {
+        let (wire_id, ack) = namespace.next_ack();
+        let Some((parts, attachments)) = emission.payload.parts(&namespace.name, Some(ack)) else {
+            return Err(Error::new(Code::Invalid, "a prepared message cannot ask for acknowledgements"));
+        };
+        let token = self.next_completion();
+        let broadcast = Arc::new(BroadcastAck::new(token, namespace.clone(), wire_id));
+        let mut receivers = Vec::new();
+        // The wait is registered before the packet is queued, or a reply could come too early.
+        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |socket| {
+            socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()));
+            receivers.push(socket.id);
+        });
+        self.publish(namespace, target, &Operation::Broadcast(emission));
+        broadcast.expect(receivers, out, self.now_us());
+        let at_ms = self.now_us() / 1000 + u64::from(timeout_ms);
+        if let Some(mailbox) = self.mailboxes().first()
+            && mailbox.deadlines.lock().add(at_ms, Due::Broadcast(broadcast))
+        {
+            mailbox.wake();
+        }
+        Ok(token)
+    }
+
+    fn publish(&self, namespace: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
+        if !target.local {
+            self.adapter.publish(namespace, target, operation);
+        }
+    }
+
+    /// Puts one socket into rooms.
+    pub fn join(&self, socket: u64, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
+        check_rooms(rooms)?;
+        let socket = self.open_socket(socket)?;
+        let changes = socket.nsp.join(&socket, rooms.iter().copied());
+        push_room_changes(&socket, &changes, out, self.now_us());
+        Ok(())
+    }
+
+    /// Takes one socket out of rooms.
+    pub fn leave(&self, socket: u64, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
+        let socket = self.open_socket(socket)?;
+        let changes = socket.nsp.leave(&socket, rooms.iter().copied());
+        push_room_changes(&socket, &changes, out, self.now_us());
+        Ok(())
+    }
+
+    /// Puts all that the target means into rooms.
+    pub fn sockets_join(&self, nsp: u32, target: &Target<'_>, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
+        check_rooms(rooms)?;
+        self.for_each(nsp, target, &Operation::Join(rooms), |socket| {
+            let changes = socket.nsp.join(socket, rooms.iter().copied());
+            push_room_changes(socket, &changes, out, self.now_us());
+        })
+    }
+
+    /// Takes all that the target means out of rooms.
+    pub fn sockets_leave(&self, nsp: u32, target: &Target<'_>, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
+        self.for_each(nsp, target, &Operation::Leave(rooms), |socket| {
+            let changes = socket.nsp.leave(socket, rooms.iter().copied());
+            push_room_changes(socket, &changes, out, self.now_us());
+        })
+    }
+
+    /// Disconnects all that the target means.
+    pub fn sockets_disconnect(&self, nsp: u32, target: &Target<'_>, close: bool) -> Result<(), Error> {
+        self.for_each(nsp, target, &Operation::Disconnect { close }, |socket| disconnect(socket, close))
+    }
+
+    fn for_each(
+        &self,
+        nsp: u32,
+        target: &Target<'_>,
+        operation: &Operation<'_>,
+        mut act: impl FnMut(&Arc<Socket>),
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        for namespace in self.namespaces_of(nsp) {
+            // Joining and leaving change what `each` walks over.
+            let mut sockets = Vec::new();
+            namespace.each(target, |socket| sockets.push(socket.clone()));
+            sockets.iter().for_each(&mut act);
+            self.publish(&namespace, target, operation);
+        }
+        Ok(())
+    }
+
+    /// Disconnects one socket; with `close` its whole connection, with `silent` the connection without a word.
+    pub fn disconnect(&self, socket: u64, close: bool, silent: bool) -> Result<(), Error> {
+        let socket = self.open_socket(socket)?;
+        if silent {
+            socket.client.mailbox.send(Command::Close { client: socket.client.clone(), silent });
+            return Ok(());
+        }
+        if socket.state() == State::Pending && !close {
+            return Err(Error::new(
+                Code::Invalid,
+                format!("socket {:#x} waits for admission: reject its token", socket.id),
+            ));
+        }
+        disconnect(&socket, close);
+        Ok(())
+    }
+
+    /// Lists all that the target means; the answer comes as an event.
+    pub fn fetch(&self, nsp: u32, target: &Target<'_>, out: &mut Outbox) -> Result<u64, Error> {
+        self.check_open()?;
+        let (token, namespaces) = (self.next_completion(), self.namespaces_of(nsp));
+        let [namespace] = &namespaces[..] else {
+            // As the official server says it of a parent namespace.
+            return Err(Error::new(Code::Unsupported, "fetching is not supported on a pattern's namespaces"));
+        };
+        let event = Event { kind: EVENT_SOCKETS, nsp: namespace.id, token, time_us: self.now_us(), ..Event::default() };
+        out.push_with(&namespace.queue, &event, |out| {
+            let mut separator = b'[';
+            namespace.each(target, |socket| {
+                out.push(separator);
+                separator = b',';
+                write_remote(socket, out);
+            });
+            if separator == b'[' {
+                out.push(b'[');
+            }
+            out.push(b']');
+        });
+        Ok(token)
+    }
+
+    /// Emits to the other servers of the cluster, of which one server alone has none; the token of their replies, if wanted.
+    pub fn server_emit(&self, nsp: u32, wants_ack: bool, out: &mut Outbox) -> Result<Option<u64>, Error> {
+        let namespace = self.known_namespace(nsp)?;
+        let data = "{\"expected\":0,\"received\":0}";
+        Ok(wants_ack.then(|| self.complete_server_ack(&namespace, data, out)))
+    }
+
+    /// Counts the servers of the cluster; the answer comes as an event.
+    pub fn server_count(&self, nsp: u32, out: &mut Outbox) -> Result<u64, Error> {
+        let namespace = self.known_namespace(nsp)?;
+        let data = format!("{{\"count\":{}}}", self.adapter.server_count(&namespace));
+        Ok(self.complete_server_ack(&namespace, &data, out))
+    }
+
+    fn known_namespace(&self, nsp: u32) -> Result<Arc<Namespace>, Error> {
+        self.check_open()?;
+        self.namespace_by_id(nsp).ok_or_else(|| Error::new(Code::Invalid, format!("there is no namespace {nsp}")))
+    }
+
+    fn complete_server_ack(&self, namespace: &Namespace, data: &str, out: &mut Outbox) -> u64 {
+        let token = self.next_completion();
+        let (kind, nsp, time_us) = (EVENT_SERVER_ACK, namespace.id, self.now_us());
+        out.push(&namespace.queue, &Event { kind, nsp, token, data, time_us, ..Event::default() });
+        token
+    }
+}
+
+fn check_rooms(rooms: &[&str]) -> Result<(), Error> {
+    match rooms.iter().find(|room| room.len() > ROOM_NAME_MAX) {
+        Some(room) => {
+            let text = format!("a room's name has {} bytes; the limit is {ROOM_NAME_MAX}", room.len());
+            Err(Error::new(Code::TooBig, text))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Queues one encoded packet to each that the target means. `register` sees each receiver first.
+fn deliver(
+    namespace: &Namespace,
+    target: &Target<'_>,
+    emission: &Emission<'_>,
+    encoded: &Encoded,
+    mut register: impl FnMut(&Arc<Socket>),
+) {
+    namespace.each(target, |socket| {
+        if emission.volatile && !socket.client.outbound(|out| out.is_writable()) {
+            return;
+        }
+        register(socket);
+        socket.client.send(|out| out.encoded(encoded, emission.compress));
+    });
+}
+
+fn disconnect(socket: &Arc<Socket>, close: bool) {
+    let mailbox = &socket.client.mailbox;
+    if socket.advance(State::Connected, State::Leaving) {
+        send_disconnect(socket);
+        if !close {
+            mailbox.send(Command::Leave(socket.clone()));
+        }
+    }
+    if close {
+        mailbox.send(Command::Close { client: socket.client.clone(), silent: false });
+    }
+}
+
+/// A socket as `fetchSockets` gives it.
+fn write_remote(socket: &Socket, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    json::write_string(socket.sid.as_str(), out);
+    out.extend_from_slice(b",\"handshake\":");
+    socket.client.handshake.write_json(socket.auth.as_deref(), out);
+    out.extend_from_slice(b",\"rooms\":");
+    write_strings(socket.rooms().iter().map(|room| &**room), out);
+    out.extend_from_slice(b",\"data\":");
+    socket.write_data(out);
+    out.push(b'}');
+}

@@ -1,0 +1,36 @@
+//! Decisions that the host owes: whether a handshake, a namespace or a socket may be. One mechanism for the three: a token, answered
+//! from any thread, once, before it expires.
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::namespace::Namespace;
+use super::socket::Socket;
+
+/// What is to be decided.
+#[derive(Clone)]
+pub enum Request {
+    /// A handshake: the waiting connection of a shard, by index and generation.
+    Handshake { shard: usize, connection: u32, generation: u32 },
+    /// A namespace that `parent`'s pattern allows if the host agrees, for the client that asked.
+    Namespace { client: Arc<Client>, parent: Arc<Namespace>, name: Box<str>, auth: Option<Box<str>> },
+    /// A socket that waits to join its namespace.
+    Socket(Arc<Socket>),
+}
+
+/// How the host decided.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// `data`: a JSON object with what the kind of request takes.
+    Accept { user: u64, data: Option<Box<str>> },
+    /// `message` and `data` (JSON) go to the client. `None` leaves the field out.
+    Reject { message: Option<Box<str>>, data: Option<Box<str>> },
+    /// The host did not answer in time.
+    Expired,
+}
+
+/// A request as the table keeps it.
+pub struct Pending {
+    pub id: u64,
+    pub request: Request,
+}

@@ -1,0 +1,441 @@
+//! The server: everything that an engine's threads share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use regex_lite::Regex;
+
+use super::adapter::Adapter;
+use super::atoms::Atoms;
+use super::client::Client;
+use super::command::Command;
+use super::config::Config;
+use super::connection::{Context, acknowledgement_expired};
+use super::deadlines::Due;
+use super::error::{Code, Error};
+use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
+use super::mailbox::Mailbox;
+use super::namespace::{Flags, Namespace};
+use super::request::{Decision, Pending, Request};
+use super::sid::Sid;
+use super::slots::{Kind, Slots, id, kind_of, slot_of};
+use super::socket::Socket;
+use crate::queue::{Event, Limits, Outbox, Queue};
+
+/// Namespaces that an engine has at most, since patterns let peers make them.
+pub const NAMESPACES_MAX: usize = 65_536;
+/// Bytes of a namespace's name, since patterns let peers choose it.
+pub const NAMESPACE_NAME_MAX: usize = 256;
+/// Numbers of owed acknowledgements fit the generation of an id.
+const OWED_NUMBERS: u32 = (1 << 30) - 1;
+
+#[derive(Default)]
+struct Namespaces {
+    by_name: HashMap<Arc<str>, Arc<Namespace>>,
+    /// By id, patterns included; ids start at 1.
+    list: Vec<Arc<Namespace>>,
+    /// In the order in which they were made, as they are tried. No expression matches every name.
+    patterns: Vec<(Option<Regex>, Arc<Namespace>)>,
+}
+
+/// What a client's CONNECT asks for.
+pub enum Resolved {
+    Namespace(Arc<Namespace>),
+    /// This pattern allows it if the host agrees.
+    Ask(Arc<Namespace>),
+    Unknown,
+}
+
+/// The shared state of an engine.
+pub struct Server {
+    pub config: Config,
+    pub atoms: Atoms,
+    /// Engine.IO sessions.
+    pub sessions: Slots<Client>,
+    pub adapter: Box<dyn Adapter>,
+    sockets: Arc<Slots<Socket>>,
+    requests: Slots<Pending>,
+    namespaces: RwLock<Namespaces>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    queues: Mutex<Vec<Arc<Queue>>>,
+    queue: Arc<Queue>,
+    started: Instant,
+    open: AtomicBool,
+    completions: AtomicU64,
+    owed: AtomicU32,
+}
+
+impl Server {
+    /// A server with the namespace `/`.
+    pub fn new(config: Config, adapter: Box<dyn Adapter>) -> Server {
+        let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.shards).map(|_| Arc::new(Mailbox::default())).collect();
+        let limits = Limits { events_max: config.queue_events_max, bytes_max: config.queue_bytes_max };
+        let queue = Arc::new(make_queue(limits, &mailboxes));
+        let server = Server {
+            config,
+            atoms: Atoms::default(),
+            sessions: Slots::new(Kind::Socket),
+            adapter,
+            sockets: Arc::new(Slots::new(Kind::Socket)),
+            requests: Slots::new(Kind::Request),
+            namespaces: RwLock::default(),
+            mailboxes,
+            queues: Mutex::new(vec![queue.clone()]),
+            queue,
+            started: Instant::now(),
+            open: AtomicBool::new(true),
+            completions: AtomicU64::new(0),
+            owed: AtomicU32::new(0),
+        };
+        let root = server.make_namespace(1, "/", 0, Flags::default(), server.queue.clone());
+        {
+            let mut namespaces = server.namespaces.write();
+            namespaces.by_name.insert("/".into(), root.clone());
+            namespaces.list.push(root);
+        }
+        server
+    }
+
+    /// Microseconds since the engine was made.
+    pub fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// The default queue.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// All queues.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.queues.lock().clone()
+    }
+
+    /// Another queue; limits of 0 are the engine's.
+    pub fn new_queue(&self, events_max: usize, bytes_max: usize) -> Arc<Queue> {
+        let or = |value: usize, default: usize| if value == 0 { default } else { value };
+        let limits = Limits {
+            events_max: or(events_max, self.config.queue_events_max),
+            bytes_max: or(bytes_max, self.config.queue_bytes_max),
+        };
+        let queue = Arc::new(make_queue(limits, &self.mailboxes));
+        self.queues.lock().push(queue.clone());
+        queue
+    }
+
+    /// The shards' mailboxes.
+    pub fn mailboxes(&self) -> &[Arc<Mailbox>] {
+        &self.mailboxes
+    }
+
+    /// Whether the engine was not asked to close.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Starts closing; false if that was started before.
+    pub fn close(&self, grace_ms: u32) -> bool {
+        if !self.open.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        for mailbox in &*self.mailboxes {
+            mailbox.send(Command::Shutdown { grace_ms });
+        }
+        true
+    }
+
+    /// Delivers what threads other than shards put into INLINE queues. For shards to call.
+    pub fn deliver_waiting(&self) {
+        for queue in self.queues() {
+            queue.deliver_waiting();
+        }
+    }
+
+    /// The last event of each queue.
+    pub fn push_closed(&self, out: &mut Outbox) {
+        for queue in self.queues() {
+            out.push(&queue, &Event { kind: EVENT_CLOSED, time_us: self.now_us(), ..Event::default() });
+        }
+    }
+
+    /// A number for an answer that the host waits for.
+    pub fn next_completion(&self) -> u64 {
+        (Kind::Completion as u64) << 62 | (self.completions.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// A number for an acknowledgement that the host owes.
+    pub fn next_owed(&self) -> u32 {
+        self.owed.fetch_add(1, Ordering::Relaxed) % OWED_NUMBERS + 1
+    }
+
+    // ---- namespaces -----------------------------------------------------------------------------------------------
+
+    fn make_namespace(&self, id: u32, name: &str, parent: u32, flags: Flags, queue: Arc<Queue>) -> Arc<Namespace> {
+        let sockets = Arc::downgrade(&self.sockets);
+        let find = Arc::new(move |slot| sockets.upgrade()?.at(slot));
+        Arc::new(Namespace::new(id, name, parent, flags, queue, find))
+    }
+
+    /// The namespace `/`.
+    pub fn root(&self) -> Arc<Namespace> {
+        self.namespaces.read().list[0].clone()
+    }
+
+    /// A namespace or pattern by its id.
+    pub fn namespace_by_id(&self, id: u32) -> Option<Arc<Namespace>> {
+        self.namespaces.read().list.get((id as usize).checked_sub(1)?).cloned()
+    }
+
+    /// The namespaces that an id means: itself, or those that its pattern made.
+    pub fn namespaces_of(&self, id: u32) -> Vec<Arc<Namespace>> {
+        let namespaces = self.namespaces.read();
+        let children = || namespaces.list.iter().filter(|namespace| namespace.parent == id).cloned().collect();
+        match (id as usize).checked_sub(1).and_then(|at| namespaces.list.get(at)) {
+            Some(pattern) if pattern.name.is_empty() => children(),
+            Some(namespace) => vec![namespace.clone()],
+            None => Vec::new(),
+        }
+    }
+
+    /// Makes a namespace, or changes flags and queue of one without sockets.
+    pub fn define(&self, name: &str, flags: Flags, queue: Arc<Queue>) -> Result<u32, Error> {
+        self.check_namespaces()?;
+        let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
+        let mut namespaces = self.namespaces.write();
+        if let Some(known) = namespaces.by_name.get(&*name).cloned() {
+            if known.flags == flags && Arc::ptr_eq(&known.queue, &queue) {
+                return Ok(known.id);
+            }
+            if known.len() > 0 {
+                return Err(Error::new(Code::Invalid, format!("namespace {name} has sockets already")));
+            }
+            let renewed = self.make_namespace(known.id, &name, known.parent, flags, queue);
+            namespaces.list[known.id as usize - 1] = renewed.clone();
+            namespaces.by_name.insert(name.into(), renewed);
+            return Ok(known.id);
+        }
+        let parent = namespaces.matching(&name).map_or(0, |(pattern, _)| pattern.id);
+        self.add_namespace(&mut namespaces, &name, parent, flags, queue)
+            .map(|namespace| namespace.id)
+            .ok_or_else(|| Error::new(Code::Full, format!("an engine has at most {NAMESPACES_MAX} namespaces")))
+    }
+
+    /// Makes a pattern by which clients' CONNECT make namespaces; no expression matches every name.
+    pub fn define_pattern(&self, regex: Option<Regex>, flags: Flags, queue: Arc<Queue>) -> Result<u32, Error> {
+        self.check_namespaces()?;
+        let mut namespaces = self.namespaces.write();
+        if namespaces.list.len() >= NAMESPACES_MAX {
+            return Err(Error::new(Code::Full, format!("an engine has at most {NAMESPACES_MAX} namespaces")));
+        }
+        let id = namespaces.list.len() as u32 + 1;
+        let pattern = self.make_namespace(id, "", 0, flags, queue);
+        namespaces.list.push(pattern.clone());
+        namespaces.patterns.push((regex, pattern));
+        Ok(id)
+    }
+
+    fn check_namespaces(&self) -> Result<(), Error> {
+        if !self.config.engine_only {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unsupported, "a bare Engine.IO engine has no namespaces"))
+    }
+
+    fn add_namespace(
+        &self,
+        namespaces: &mut Namespaces,
+        name: &str,
+        parent: u32,
+        flags: Flags,
+        queue: Arc<Queue>,
+    ) -> Option<Arc<Namespace>> {
+        if namespaces.list.len() >= NAMESPACES_MAX {
+            return None;
+        }
+        let id = namespaces.list.len() as u32 + 1;
+        let namespace = self.make_namespace(id, name, parent, flags, queue);
+        namespaces.list.push(namespace.clone());
+        namespaces.by_name.insert(name.into(), namespace.clone());
+        Some(namespace)
+    }
+
+    /// What a client that connects to `name` gets.
+    pub fn resolve(&self, name: &str, out: &mut Outbox, now_us: u64) -> Resolved {
+        let pattern = {
+            let namespaces = self.namespaces.read();
+            if let Some(namespace) = namespaces.by_name.get(name) {
+                return Resolved::Namespace(namespace.clone());
+            }
+            match namespaces.matching(name) {
+                Some((pattern, _)) if name.len() <= NAMESPACE_NAME_MAX => pattern.clone(),
+                _ => return Resolved::Unknown,
+            }
+        };
+        if pattern.flags.ask {
+            return Resolved::Ask(pattern);
+        }
+        self.child(&pattern, name, out, now_us).map_or(Resolved::Unknown, Resolved::Namespace)
+    }
+
+    /// The namespace that a pattern makes, or made meanwhile; `None` if there are too many.
+    pub fn child(&self, pattern: &Namespace, name: &str, out: &mut Outbox, now_us: u64) -> Option<Arc<Namespace>> {
+        let mut namespaces = self.namespaces.write();
+        if let Some(known) = namespaces.by_name.get(name) {
+            return Some(known.clone());
+        }
+        let child = self.add_namespace(&mut namespaces, name, pattern.id, pattern.flags, pattern.queue.clone())?;
+        let status = pattern.id as i32;
+        out.push(
+            &child.queue,
+            &Event { kind: EVENT_NAMESPACE, nsp: child.id, name, status, time_us: now_us, ..Event::default() },
+        );
+        Some(child)
+    }
+
+    // ---- sockets --------------------------------------------------------------------------------------------------
+
+    /// Adds a socket that waits for admission; `None` if the table is full or the system has no random bytes.
+    pub fn new_socket(
+        &self,
+        nsp: &Arc<Namespace>,
+        client: &Arc<Client>,
+        auth: Option<Box<str>>,
+    ) -> Option<Arc<Socket>> {
+        self.sockets.try_insert(|id| {
+            let sid = Sid::new(slot_of(id)).ok()?;
+            Some(Arc::new(Socket::new(id, sid, nsp.clone(), client.clone(), auth)))
+        })
+    }
+
+    /// A socket by its id.
+    pub fn socket(&self, id: u64) -> Result<Arc<Socket>, Error> {
+        match self.sockets.get(id) {
+            Some(socket) => Ok(socket),
+            None if id == 0 => Err(Error::new(Code::Invalid, "socket id 0 is no socket")),
+            None if kind_of(id) != Kind::Socket => {
+                Err(Error::new(Code::Invalid, format!("{id:#x} is the id of a token, not of a socket")))
+            }
+            None => Err(Error::new(Code::Stale, format!("socket {id:#x} has left"))),
+        }
+    }
+
+    /// The present tenant of a slot: the one whom an acknowledgement's token may concern.
+    pub(super) fn socket_in_slot(&self, slot: u32) -> Option<Arc<Socket>> {
+        self.sockets.at(slot)
+    }
+
+    /// A socket has left.
+    pub fn forget_socket(&self, id: u64) {
+        self.sockets.remove(id);
+    }
+
+    // ---- decisions ------------------------------------------------------------------------------------------------
+
+    /// Asks the host; the token expires after `connectTimeout`, on the shard of `mailbox`. `None` if too much is asked already.
+    pub fn ask(&self, request: Request, mailbox: &Arc<Mailbox>, now_ms: u64) -> Option<u64> {
+        let pending = self.requests.insert(|id| Arc::new(Pending { id, request }))?;
+        let at_ms = now_ms + u64::from(self.config.connect_timeout_ms);
+        if mailbox.deadlines.lock().add(at_ms, Due::Request(pending.id)) {
+            mailbox.wake();
+        }
+        Some(pending.id)
+    }
+
+    /// Nobody waits for this decision any more.
+    pub fn withdraw(&self, token: u64) {
+        self.requests.remove(token);
+    }
+
+    /// The host decided.
+    pub fn decide(&self, token: u64, decision: Decision) -> Result<(), Error> {
+        if !self.is_open() {
+            return Err(Error::new(Code::Closed, "the engine is closing"));
+        }
+        if kind_of(token) != Kind::Request {
+            return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of a decision")));
+        }
+        let pending = self.requests.remove(token).ok_or_else(|| {
+            Error::new(Code::Stale, format!("token {token:#x} was answered, has expired, or its client left"))
+        })?;
+        self.hand_over(&pending, decision);
+        Ok(())
+    }
+
+    fn hand_over(&self, pending: &Pending, decision: Decision) {
+        let request = pending.request.clone();
+        let mailbox = match &request {
+            Request::Handshake { shard, .. } => self.mailboxes.get(*shard).cloned(),
+            Request::Namespace { client, .. } => Some(client.mailbox.clone()),
+            Request::Socket(socket) => Some(socket.client.mailbox.clone()),
+        };
+        if let Some(mailbox) = mailbox {
+            mailbox.send(Command::Decided { token: pending.id, request, decision });
+        }
+    }
+
+    /// Drops what commands, timers and decisions still hold, so that nothing keeps itself alive once the threads have ended.
+    pub fn clear(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.clear());
+        self.requests.all().iter().for_each(|pending| self.withdraw(pending.id));
+    }
+
+    /// The engine closes: broadcasts that wait for replies get none.
+    pub fn abandon_broadcasts(&self, mailbox: &Mailbox, cx: &mut Context<'_>) {
+        let mut deadlines = std::mem::take(&mut *mailbox.deadlines.lock());
+        while let Some(due) = deadlines.pop(u64::MAX) {
+            if let Due::Broadcast(broadcast) = due {
+                broadcast.end(STATUS_CLOSED, cx.out, cx.now_us);
+            }
+        }
+    }
+
+    // ---- time -----------------------------------------------------------------------------------------------------
+
+    /// Carries out what is due on a shard.
+    pub fn expire(self: &Arc<Self>, mailbox: &Mailbox, cx: &mut Context<'_>) {
+        loop {
+            let due = mailbox.deadlines.lock().pop(cx.now_us / 1000);
+            match due {
+                None => return,
+                Some(Due::Ack { socket, wire_id }) => {
+                    if let Some(socket) = self.sockets.get(socket) {
+                        acknowledgement_expired(cx, &socket, wire_id);
+                    }
+                }
+                Some(Due::Broadcast(broadcast)) => {
+                    for id in broadcast.end(STATUS_TIMEOUT, cx.out, cx.now_us) {
+                        if let Some(socket) = self.sockets.get(id) {
+                            socket.take_awaited(broadcast.wire_id);
+                        }
+                    }
+                }
+                Some(Due::Request(token)) => {
+                    if let Some(pending) = self.requests.remove(token) {
+                        self.hand_over(&pending, Decision::Expired);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Namespaces {
+    /// The first pattern that a name matches.
+    fn matching(&self, name: &str) -> Option<(&Arc<Namespace>, &Option<Regex>)> {
+        let matches = |regex: &Option<Regex>| regex.as_ref().is_none_or(|regex| regex.is_match(name));
+        self.patterns.iter().find(|(regex, _)| matches(regex)).map(|(regex, pattern)| (pattern, regex))
+    }
+}
+
+fn make_queue(limits: Limits, mailboxes: &Arc<[Arc<Mailbox>]>) -> Queue {
+    let mailboxes = mailboxes.clone();
+    Queue::new(limits, Box::new(move || mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Resume))))
+}
+
+/// An id of a socket's slot and a number: what a client waits for.
+pub fn owed_token(number: u32, slot: u32) -> u64 {
+    id(Kind::Ack, number, slot)
+}
