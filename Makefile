@@ -1,0 +1,94 @@
+# sockeye: everything that a user or a developer runs. Each target only calls other tools.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ABI := $(shell sed -n 's/.*SOCKEYE_ABI: u32 = \([0-9]*\);/\1/p' src/ffi/constants.rs)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DIST := target/dist
+LIB := $(DIST)/lib
+WARNINGS := -Wall -Wextra -Wpedantic -Werror
+CFLAGS ?= -O2 -g
+SYSTEM_LIBS := -lpthread -ldl -lm
+CLIENT_DIR := target/client/node_modules/socket.io-client
+EXAMPLES := $(addprefix target/examples/,chat game epoll chat-cpp)
+
+.PHONY: all lib examples testbed run test test-rust test-c test-clients check bench install client clean
+
+all: lib examples
+
+# ---- the library -----------------------------------------------------------------------------------------------------
+
+lib:
+	$(CARGO) build --release
+	@mkdir -p $(LIB)
+	@scripts/package.sh $(TARGET)/release $(LIB) $(ABI) $(VERSION)
+
+# Copies what `make` built, and builds nothing: `make && sudo make install`.
+install:
+	@test -f $(LIB)/libsockeye.a || { echo "nothing is built yet: run make first" >&2; exit 1; }
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 include/sockeye.h include/sockeye.hpp $(DESTDIR)$(INCLUDEDIR)/
+	install -m 644 $(LIB)/libsockeye.a $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(LIB)/libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
+	ln -sf libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsockeye.so.$(ABI)
+	ln -sf libsockeye.so.$(ABI) $(DESTDIR)$(LIBDIR)/libsockeye.so
+	sed -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' -e 's|@version@|$(VERSION)|' \
+		scripts/sockeye.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sockeye.pc
+
+# ---- programs on it --------------------------------------------------------------------------------------------------
+
+target/examples/%: examples/c/%.c include/sockeye.h | lib
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
+
+target/examples/chat-cpp: examples/cpp/chat.cpp include/sockeye.hpp include/sockeye.h | lib
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
+
+# The library is built by cargo, which knows best whether it changed; programs are linked anew each time it was.
+$(EXAMPLES): $(LIB)/libsockeye.a
+$(LIB)/libsockeye.a: lib ;
+
+examples: $(EXAMPLES)
+
+testbed: lib
+	$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -Iinclude -o target/testbed tests/c/testbed*.c $(LIB)/libsockeye.a $(SYSTEM_LIBS)
+
+# The browser client comes from npm; nothing of it is kept here.
+client: $(CLIENT_DIR)/package.json
+$(CLIENT_DIR)/package.json:
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix target/client socket.io-client@4.8.4
+
+run: target/examples/chat client
+	CLIENT_DIR=$(CLIENT_DIR) target/examples/chat
+
+# ---- tests -----------------------------------------------------------------------------------------------------------
+
+test: check test-rust test-c test-clients
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+test-rust:
+	$(CARGO) test
+
+test-c: lib testbed
+	LIB=$(LIB) INCLUDE=include sh tests/c/run.sh
+
+test-clients: testbed examples
+	sh tests/clients/run.sh
+
+# ---- measurements ----------------------------------------------------------------------------------------------------
+
+bench: testbed
+	python3 benches/run.py $(BENCH_ARGS)
+
+clean:
+	$(CARGO) clean
+	rm -rf target
