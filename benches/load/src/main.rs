@@ -1,0 +1,179 @@
+//! `load SCENARIO --port PORT --pid PID [...]`: puts one load on a Socket.IO server, checks every message, and prints one
+//! line of JSON. What the scenarios are and what the numbers mean is told in `benches/README.md`.
+//!
+//! | module | |
+//! | --- | --- |
+//! | [`options`] | the command line |
+//! | [`net`], [`sys`] | connections, and a loop that spins on epoll |
+//! | [`websocket`], [`http`] | the client half of both protocols |
+//! | [`message`] | messages with a stamp, and what to say about a wrong one |
+//! | [`join`] | handshakes |
+//! | [`run`], [`mod@proc`] | warm-up, measured window, drain; CPU time and memory of the server |
+//! | [`echo`], [`fanout`], [`polling`] | the scenarios |
+//!
+//! Exit status: 0, 1 if the server lost, duplicated, reordered or altered a message, 2 if the run could not be made.
+
+mod echo;
+mod failure;
+mod fanout;
+mod http;
+mod join;
+mod message;
+mod net;
+mod options;
+mod polling;
+mod proc;
+mod run;
+mod sys;
+mod websocket;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use echo::Echo;
+use failure::Failure;
+use fanout::{Fanout, room_auth};
+use net::{Handler, Net, Outbox};
+use options::{Options, ROOMS, Scenario};
+use polling::Polling;
+use run::{Measured, Workload};
+
+/// Time for allocators and queues to come to rest before memory is read.
+const SETTLE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let result = Options::from_args(std::env::args().skip(1)).and_then(|options| measure(&options));
+    match result {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("load: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Runs the scenario and returns the line to print.
+fn measure(options: &Options) -> Result<String, Failure> {
+    let mut net = Net::new(SocketAddr::from(([127, 0, 0, 1], options.port)))?;
+    let (clients, bytes) = (options.clients, options.payload);
+    let in_flight = options.in_flight;
+    match options.scenario {
+        Scenario::Echo => measure_joined(
+            &mut net,
+            options,
+            &mut Echo::text(clients, in_flight, bytes),
+        ),
+        Scenario::Binary => measure_joined(
+            &mut net,
+            options,
+            &mut Echo::binary(clients, in_flight, bytes),
+        ),
+        Scenario::Latency => {
+            let mut paced = Echo::paced(clients, options.rate, bytes);
+            let mut line = measure_joined(&mut net, options, &mut paced)?;
+            line.truncate(line.len() - 1);
+            Ok(line + &percentiles(paced.latencies_ns()) + "}")
+        }
+        Scenario::Broadcast => {
+            let mut all = Fanout::broadcast(clients, in_flight as usize, bytes);
+            measure_joined(&mut net, options, &mut all)
+        }
+        Scenario::Rooms => {
+            join::join(&mut net, clients, |id| room_auth(id, ROOMS))?;
+            let mut rooms = Fanout::rooms(clients, ROOMS, in_flight as usize, bytes);
+            measure_ready(&mut net, options, &mut rooms)
+        }
+        Scenario::Polling => {
+            let mut polling = Polling::join(&mut net, clients, bytes)?;
+            measure_ready(&mut net, options, &mut polling)
+        }
+        Scenario::Idle => measure_idle(&mut net, options),
+    }
+}
+
+fn measure_joined(
+    net: &mut Net,
+    options: &Options,
+    workload: &mut impl Workload,
+) -> Result<String, Failure> {
+    join::join(net, options.clients, |_| String::new())?;
+    measure_ready(net, options, workload)
+}
+
+fn measure_ready(
+    net: &mut Net,
+    options: &Options,
+    workload: &mut impl Workload,
+) -> Result<String, Failure> {
+    let measured = run::run(net, workload, options.plan, &options.server)?;
+    Ok(line(options.scenario.name(), &measured))
+}
+
+fn line(scenario: &str, measured: &Measured) -> String {
+    let messages = measured.messages as f64;
+    format!(
+        "{{\"scenario\":\"{scenario}\",\"messages\":{},\"seconds\":{:.3},\"rate\":{:.0},\
+         \"cpu_us_per_message\":{:.4},\"server_cores_busy\":{:.3},\"rss_kib\":{}}}",
+        measured.messages,
+        measured.seconds,
+        messages / measured.seconds,
+        measured.cpu_us / messages.max(1.0),
+        measured.cpu_us / 1e6 / measured.seconds,
+        measured.rss_kib
+    )
+}
+
+/// The JSON members for the percentiles of `sorted_ns`.
+fn percentiles(sorted_ns: &[u64]) -> String {
+    let mut text = String::new();
+    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
+        let last = sorted_ns.len().saturating_sub(1);
+        let index = (last as f64 * share).round() as usize;
+        let ns = sorted_ns.get(index).copied().unwrap_or_default();
+        let us = ns as f64 / 1000.0;
+        let _ = write!(text, ",\"{name}_us\":{us:.1}");
+    }
+    text
+}
+
+/// Joins the clients, waits, and tells what they cost.
+fn measure_idle(net: &mut Net, options: &Options) -> Result<String, Failure> {
+    let server = &options.server;
+    let (rss_before, cpu_before) = (server.rss_kib()?, server.cpu_ns()?);
+    let start = Instant::now();
+    join::join(net, options.clients, |_| String::new())?;
+    let seconds = start.elapsed().as_secs_f64();
+    let joined = Instant::now();
+    while joined.elapsed() < SETTLE {
+        net.turn(&mut Silent)?;
+    }
+    let (rss_after, cpu_after) = (server.rss_kib()?, server.cpu_ns()?);
+    let clients = options.clients as f64;
+    Ok(format!(
+        "{{\"scenario\":\"idle\",\"connections\":{},\"seconds\":{seconds:.3},\"rate\":{:.0},\
+         \"cpu_us_per_connection\":{:.2},\"rss_before_kib\":{rss_before},\"rss_kib\":{rss_after},\
+         \"kib_per_connection\":{:.3}}}",
+        options.clients,
+        clients / seconds,
+        cpu_after.saturating_sub(cpu_before) as f64 / 1000.0 / clients,
+        rss_after.saturating_sub(rss_before) as f64 / clients
+    ))
+}
+
+/// Answers pings and takes nothing else.
+struct Silent;
+
+impl Handler for Silent {
+    fn bytes(&mut self, id: usize, data: &[u8], out: &mut Outbox) -> Result<usize, Failure> {
+        websocket::deliver(id, data, out, |frame, _| {
+            let text = String::from_utf8_lossy(frame.payload);
+            let what = format!("connection {id}: unexpected while idle: {text:?}");
+            Err(Failure::Violation(what))
+        })
+    }
+}
