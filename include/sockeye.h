@@ -233,7 +233,7 @@
 // Emission flag: ask the receivers for an acknowledgement; the call returns a token.
 #define SOCKEYE_EXPECT_ACK 8
 
-// Emission flag: the host vouches that `data` is a JSON array; it is not checked.
+// Emission flag: the host vouches that `data` is a JSON array in UTF-8; it is not checked, and anything else is undefined behaviour.
 #define SOCKEYE_TRUST_JSON 16
 
 // `sockeye_send` flag: a binary message.

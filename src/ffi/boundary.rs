@@ -107,13 +107,39 @@ fn utf8<'a>(bytes: &'a [u8], what: &str) -> Outcome<&'a str> {
         .map_err(|error| Error::new(Code::BadUtf8, format!("{what} is not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-/// An array of byte strings.
+/// As many elements as a list keeps without memory of its own: the attachments of most events, the rooms of most targets.
+const FEW: usize = 4;
+
+/// The elements of an array that the host gave.
+pub enum List<T> {
+    Few([T; FEW], usize),
+    Many(Vec<T>),
+}
+
+impl<T> std::ops::Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            List::Few(items, len) => items.get(..*len).unwrap_or_default(),
+            List::Many(items) => items,
+        }
+    }
+}
+
+/// An array of what `convert` makes of byte strings.
 ///
 /// # Safety
 /// `list` is NULL or valid for `count` elements, each of which is as in [`bytes`].
-pub unsafe fn byte_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<Vec<&'a [u8]>> {
+unsafe fn list_of<'a, T: Copy + Default>(
+    list: *const sockeye_bytes,
+    count: usize,
+    what: &str,
+    convert: impl Fn(&'a [u8]) -> Outcome<T>,
+) -> Outcome<List<T>> {
+    let mut few = [T::default(); FEW];
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(List::Few(few, 0));
     }
     if list.is_null() {
         return Err(Error::new(Code::Invalid, format!("{what} is NULL, its count {count}")));
@@ -124,16 +150,32 @@ pub unsafe fn byte_list<'a>(list: *const sockeye_bytes, count: usize, what: &str
     // SAFETY: not NULL, and the caller's promise.
     let list = unsafe { std::slice::from_raw_parts(list, count) };
     // SAFETY: the caller's promise about each element.
-    list.iter().map(|item| unsafe { bytes(item.ptr.cast(), item.len, what) }).collect()
+    let item = |item: &sockeye_bytes| convert(unsafe { bytes(item.ptr.cast(), item.len, what) }?);
+    if count > FEW {
+        return list.iter().map(item).collect::<Outcome<_>>().map(List::Many);
+    }
+    for (to, from) in few.iter_mut().zip(list) {
+        *to = item(from)?;
+    }
+    Ok(List::Few(few, count))
+}
+
+/// An array of byte strings.
+///
+/// # Safety
+/// As [`list_of`].
+pub unsafe fn byte_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<List<&'a [u8]>> {
+    // SAFETY: the caller's promise.
+    unsafe { list_of(list, count, what, Ok) }
 }
 
 /// An array of texts: rooms.
 ///
 /// # Safety
-/// As [`byte_list`].
-pub unsafe fn text_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<Vec<&'a str>> {
+/// As [`list_of`].
+pub unsafe fn text_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<List<&'a str>> {
     // SAFETY: the caller's promise.
-    unsafe { byte_list(list, count, what) }?.into_iter().map(|item| utf8(item, what)).collect()
+    unsafe { list_of(list, count, what, |item| utf8(item, what)) }
 }
 
 /// A struct that starts with its `size`: fields that the host's header did not know are zero, a tail that this library does not

@@ -169,7 +169,7 @@ pub const SOCKEYE_COMPRESS_OFF: u32 = 2;
 pub const SOCKEYE_LOCAL: u32 = 4;
 /// Emission flag: ask the receivers for an acknowledgement; the call returns a token.
 pub const SOCKEYE_EXPECT_ACK: u32 = 8;
-/// Emission flag: the host vouches that `data` is a JSON array; it is not checked.
+/// Emission flag: the host vouches that `data` is a JSON array in UTF-8; it is not checked, and anything else is undefined behaviour.
 pub const SOCKEYE_TRUST_JSON: u32 = 16;
 /// `sockeye_send` flag: a binary message.
 pub const SOCKEYE_BINARY: u32 = 32;

@@ -1,5 +1,8 @@
 //! The structs of the ABI, as the server takes them.
 
+use std::borrow::Cow;
+use std::ffi::c_char;
+
 use super::boundary::*;
 use super::constants::*;
 use super::engine::sockeye_engine;
@@ -8,34 +11,27 @@ use crate::proto::json;
 use crate::proto::socket_packet::RESERVED_EVENTS;
 use crate::server::{Code, Emission, Error, Payload, Target};
 
-/// An event's name as JSON.
-enum Name {
-    Atom(std::sync::Arc<crate::server::Atom>),
-    Quoted(String),
-}
-
-impl Name {
-    fn json(&self) -> &str {
-        match self {
-            Name::Atom(atom) => &atom.json,
-            Name::Quoted(json) => json,
-        }
-    }
-}
-
 /// The bits of an emission's flags.
 const EMISSION_FLAGS: u32 =
     SOCKEYE_VOLATILE | SOCKEYE_COMPRESS_OFF | SOCKEYE_LOCAL | SOCKEYE_EXPECT_ACK | SOCKEYE_TRUST_JSON;
 
-/// A JSON array of arguments; none is the empty one.
-pub fn arguments<'a>(data: &'a str, trusted: bool, what: &str) -> Outcome<&'a str> {
+/// A JSON array of arguments; none is the empty one. What the host vouches for is only looked at from both ends.
+///
+/// # Safety
+/// `data` is NULL or valid for `len` bytes; if `trusted`, they are a JSON array in UTF-8.
+pub unsafe fn arguments<'a>(data: *const c_char, len: usize, trusted: bool, what: &str) -> Outcome<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(data.cast(), len, what) }?;
+    if let (true, [b'[', .., b']']) = (trusted, bytes) {
+        // SAFETY: the caller's promise.
+        return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+    }
+    // SAFETY: the caller's promise.
+    let data = unsafe { text(data, len, what) }?;
     if data.is_empty() {
         return Ok("[]");
     }
-    if !trusted {
-        json::array(data)
-            .map_err(|error| Error::new(Code::BadJson, format!("{what} must be a JSON array: {error}")))?;
-    }
+    json::array(data).map_err(|error| Error::new(Code::BadJson, format!("{what} must be a JSON array: {error}")))?;
     Ok(json::trim(data))
 }
 
@@ -67,22 +63,21 @@ pub unsafe fn with_emission<T>(
     }
     // SAFETY: the caller's promise.
     let (name, args, attachments) = unsafe {
-        let args = text(given.data, given.data_len, "emission.data")?;
-        let args = arguments(args, has(SOCKEYE_TRUST_JSON), "emission.data")?;
+        let args = arguments(given.data, given.data_len, has(SOCKEYE_TRUST_JSON), "emission.data")?;
         let attachments = byte_list(given.attachments, given.attachment_count, "emission.attachments")?;
         (name_of(engine, &given)?, args, attachments)
     };
-    run(&make(Payload::Parts { name_json: name.json(), args, attachments: &attachments }))
+    run(&make(Payload::Parts { name_json: &name, args, attachments: &attachments }))
 }
 
 /// # Safety
 /// The name's pointer is NULL or valid.
-unsafe fn name_of(engine: &sockeye_engine, given: &sockeye_emission) -> Outcome<Name> {
+unsafe fn name_of<'a>(engine: &'a sockeye_engine, given: &sockeye_emission) -> Outcome<Cow<'a, str>> {
     let reserved = |name: &str| Error::new(Code::Invalid, format!("\"{name}\" is a reserved event name"));
     if given.name != 0 {
         let atom = engine.server().atoms.get(given.name);
         let atom = atom.ok_or_else(|| Error::new(Code::Invalid, format!("there is no atom {}", given.name)))?;
-        return if atom.reserved { Err(reserved(&atom.text)) } else { Ok(Name::Atom(atom)) };
+        return if atom.reserved { Err(reserved(&atom.text)) } else { Ok(Cow::Borrowed(&*atom.json)) };
     }
     if given.name_ptr.is_null() {
         return Err(Error::new(Code::Invalid, "the emission has neither a name nor a prepared message"));
@@ -94,7 +89,7 @@ unsafe fn name_of(engine: &sockeye_engine, given: &sockeye_emission) -> Outcome<
     }
     let mut quoted = Vec::with_capacity(name.len() + 2);
     json::write_string(name, &mut quoted);
-    String::from_utf8(quoted).map(Name::Quoted).map_err(|_| Error::new(Code::Internal, "a quoted name is not UTF-8"))
+    String::from_utf8(quoted).map(Cow::Owned).map_err(|_| Error::new(Code::Internal, "a quoted name is not UTF-8"))
 }
 
 /// Runs `run` with a target and the id of its namespace.

@@ -138,7 +138,7 @@ pub unsafe extern "C" fn sockeye_ack(
 }
 
 /// # Safety
-/// The pointers are NULL or valid for their lengths.
+/// The pointers are NULL or valid for their lengths; `trusted` data is a JSON array in UTF-8.
 unsafe fn acknowledge(
     engine: &sockeye_engine,
     token: sockeye_token,
@@ -147,9 +147,10 @@ unsafe fn acknowledge(
     trusted: bool,
 ) -> Outcome<()> {
     // SAFETY: the caller's promises.
-    let (data, attachments) =
-        unsafe { (text(data.0, data.1, "data")?, byte_list(attachments.0, attachments.1, "attachments")?) };
-    engine.server().acknowledge(token, arguments(data, trusted, "data")?, &attachments)
+    let (args, attachments) = unsafe {
+        (arguments(data.0, data.1, trusted, "data")?, byte_list(attachments.0, attachments.1, "attachments")?)
+    };
+    engine.server().acknowledge(token, args, &attachments)
 }
 
 /// Sends a message on a bare Engine.IO session (`SOCKEYE_OPT_ENGINE_ONLY`): text, or with `SOCKEYE_BINARY` bytes.
@@ -250,7 +251,7 @@ unsafe fn operation(engine: &sockeye_engine, op: *mut sockeye_op) -> Outcome<()>
             SOCKEYE_OP_SEND => {
                 let given = (given.socket, sized(given.emission, "emission")?);
                 let attachments = byte_list(given.1.attachments, given.1.attachment_count, "emission.attachments")?;
-                match attachments[..] {
+                match *attachments {
                     [binary] => server.send_raw(given.0, binary, true),
                     [] => server.send_raw(
                         given.0,

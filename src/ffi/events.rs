@@ -22,8 +22,39 @@ pub struct sockeye_queue {
     attachments: Mutex<Attachments>,
 }
 
-/// The arrays that events point to: one for each event with attachments, so that none moves while others come.
-type Attachments = Vec<Box<[sockeye_bytes]>>;
+/// The arrays that events point to: one for each chunk, made as long as it needs at once, so that none moves.
+#[derive(Default)]
+struct Attachments {
+    of: usize,
+    arrays: Vec<Vec<sockeye_bytes>>,
+}
+
+// SAFETY: the pointers are only handed to the host, with the batch that keeps what they point to.
+unsafe impl Send for Attachments {}
+
+impl Attachments {
+    fn clear(&mut self) {
+        self.of = 0;
+        self.arrays.clear();
+    }
+
+    /// The array of one record.
+    fn array(&mut self, chunk: &Arc<Chunk>, record: &Record) -> *const sockeye_bytes {
+        let parts = chunk.attachments(record);
+        if parts.len() == 0 {
+            return std::ptr::null();
+        }
+        let of = Arc::as_ptr(chunk) as usize;
+        if self.of != of {
+            self.of = of;
+            self.arrays.push(Vec::with_capacity(chunk.attachment_count()));
+        }
+        let Some(array) = self.arrays.last_mut() else { return std::ptr::null() };
+        let first = array.len();
+        array.extend(parts.map(|part| sockeye_bytes { ptr: part.as_ptr().cast(), len: part.len() }));
+        array.get(first..).unwrap_or_default().as_ptr()
+    }
+}
 
 impl sockeye_queue {
     pub(super) fn new(queue: Arc<Queue>, engine: *const sockeye_engine) -> sockeye_queue {
@@ -48,15 +79,7 @@ unsafe fn on_queue<T: From<i32>>(
 /// An event as C sees it. Its pointers are into `chunk`, and into `attachments`, which keeps the array.
 fn event_of(chunk: &Arc<Chunk>, record: &Record, attachments: &mut Attachments) -> sockeye_event {
     let (name, data) = (chunk.name(record), chunk.data(record));
-    let parts = chunk.attachments(record);
-    let array = match parts {
-        [] => std::ptr::null(),
-        parts => {
-            let part = |bytes: &bytes::Bytes| sockeye_bytes { ptr: bytes.as_ptr().cast(), len: bytes.len() };
-            attachments.push(parts.iter().map(part).collect());
-            attachments.last().map_or(std::ptr::null(), |array| array.as_ptr())
-        }
-    };
+    let array = attachments.array(chunk, record);
     sockeye_event {
         kind: record.kind,
         flags: record.flags,
@@ -66,7 +89,7 @@ fn event_of(chunk: &Arc<Chunk>, record: &Record, attachments: &mut Attachments) 
         user: record.user,
         token: record.token,
         status: record.status,
-        attachment_count: parts.len() as u32,
+        attachment_count: chunk.attachments(record).len() as u32,
         name_ptr: name.as_ptr().cast(),
         name_len: name.len(),
         data: data.as_ptr().cast(),

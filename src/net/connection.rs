@@ -3,10 +3,9 @@
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::http::{BodyDecoder, Head};
@@ -96,21 +95,24 @@ impl Connection {
         }
     }
 
-    /// Asks to be woken when there is something to read, without reading; true if that is so already.
+    /// Asks to be woken when there is something to read; true if that is so already.
     pub fn await_readable(&mut self) -> bool {
         let mut cx = Context::from_waker(&self.waker);
         self.stream.poll_read_ready(&mut cx).is_ready()
     }
 
-    /// Reads into `buffer`; 0 is the peer's end, pending means that the waker will be woken.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        let mut cx = Context::from_waker(&self.waker);
-        match Pin::new(&mut self.stream).poll_read(&mut cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+    /// Reads into `buffer`; 0 is the peer's end, `WouldBlock` means that there is nothing.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut drained = None;
+        let read = self.stream.try_io(Interest::READABLE, || match sys::receive(self.stream.as_raw_fd(), buffer)? {
+            len if len > 0 && len < buffer.len() => {
+                drained = Some(len);
+                // A short read emptied the socket: the runtime is told, and another read that says so is spared.
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            len => Ok(len),
+        });
+        drained.map_or(read, Ok)
     }
 
     /// Whether bytes wait for the kernel.

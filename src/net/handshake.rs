@@ -63,7 +63,7 @@ impl Shard {
             Request::Socket(socket) => socket.client.clone(),
         };
         let key = self.session_of(&client);
-        let mut cx = Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         match key.and_then(|key| self.sessions.get_mut(key)) {
             Some(session) => session.sockets.decided(&mut cx, token, request, decision),
             None => decided_too_late(&mut cx, &request, &decision),
@@ -159,7 +159,7 @@ impl Shard {
         let session_key = self.sessions.next_key();
         client.set_index(session_key.index);
         self.send_open(&client, transport);
-        let mut cx = Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         let sockets = Sockets::new(&mut cx, client.clone());
         let session = Session {
             client,

@@ -186,7 +186,8 @@ impl Shard {
         };
         match session.machine.receive(kind, now_ms, &timing) {
             Received::Message => {
-                let mut cx = Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+                let mut cx =
+                    Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
                 let taken = match packet {
                     Packet::Text { data, .. } => session.sockets.text(&mut cx, data),
                     Packet::Binary(data) => session.sockets.binary(&mut cx, data),

@@ -195,7 +195,12 @@ impl Shard {
         if waits_for_poll && cause.reason == Reason::ForcedClose {
             cause.reason = Reason::ForcedServerClose;
         }
-        let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        let mut cx = crate::server::Context {
+            server: &self.server,
+            out: &mut self.out,
+            atoms: &mut self.atoms,
+            now_us: self.now_us,
+        };
         session.sockets.closed(&mut cx, &cause);
         if let Some(candidate) = session.candidate.take() {
             self.close_websocket(candidate, None);
@@ -270,7 +275,12 @@ impl Shard {
     pub fn leave_by_host(&mut self, socket: &Arc<Socket>) {
         let Some(key) = self.session_of(&socket.client) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        let mut cx = crate::server::Context {
+            server: &self.server,
+            out: &mut self.out,
+            atoms: &mut self.atoms,
+            now_us: self.now_us,
+        };
         session.sockets.leave_by_host(&mut cx, socket);
     }
 
@@ -279,7 +289,12 @@ impl Shard {
         let Some(key) = self.session_of(client) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         if !silent {
-            let mut cx = crate::server::Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+            let mut cx = crate::server::Context {
+                server: &self.server,
+                out: &mut self.out,
+                atoms: &mut self.atoms,
+                now_us: self.now_us,
+            };
             session.sockets.disconnect_all(&mut cx);
         }
         self.end_session(key, &Cause::new(Reason::ForcedClose), End::Orderly);

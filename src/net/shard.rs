@@ -24,7 +24,7 @@ use super::table::{Key, Table};
 use super::wheel::Wheel;
 use crate::queue::{Event, Outbox};
 use crate::server::event::EVENT_LISTEN_ERROR;
-use crate::server::{Command, Context, Mailbox, Server};
+use crate::server::{AtomCache, Command, Context, Mailbox, Server};
 
 /// What a shard reads into: large enough that a busy connection's turn is one read.
 const READ_BUFFER_LEN: usize = 64 * 1024;
@@ -120,6 +120,7 @@ pub struct Shard {
     pub compressor: Option<Compressor>,
     pub wheel: Wheel<Timer>,
     pub mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
+    pub atoms: AtomCache,
     /// When what is left is cut off, once the engine closes.
     pub closing: Option<u64>,
     /// New connections that are readable: read when the runtime has looked at the others.
@@ -162,6 +163,7 @@ impl Shard {
             compressor: None,
             wheel: Wheel::new(),
             mounts,
+            atoms: AtomCache::default(),
             closing: None,
             fresh: Vec::new(),
             listeners: Vec::new(),
@@ -180,7 +182,7 @@ impl Shard {
 
     /// What the functions of the server want to know of this turn.
     pub fn context(&mut self) -> Context<'_> {
-        Context { server: &self.server, out: &mut self.out, now_us: self.now_us }
+        Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us }
     }
 
     /// One turn; ready when the engine has closed.
@@ -374,21 +376,33 @@ impl Shard {
             buffer.resize(READ_BUFFER_LEN, 0);
             let read = connection.read(&mut buffer);
             self.reading = Some(key);
-            if let Poll::Ready(Ok(len)) = read {
+            if let Ok(len) = read {
                 self.take_input(key, buffer.get_mut(..len).unwrap_or_default());
             }
             self.reading = None;
             self.read_buffer = buffer;
             match read {
-                Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.peer_ended(key),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(_)) => return self.peer_failed(key),
+                Ok(0) => return self.peer_ended(key),
+                Ok(READ_BUFFER_LEN) => {}
+                Ok(_) if self.is_waiting(key) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.is_waiting(key) {
+                        return;
+                    }
+                }
+                Err(_) => return self.peer_failed(key),
             }
         }
         if let Some(connection) = self.connections.get(key) {
             connection.wake();
         }
+    }
+
+    /// Whether there is nothing to read from a connection, or no connection; it will be woken.
+    fn is_waiting(&mut self, key: Key) -> bool {
+        self.connections.get_mut(key).is_none_or(|connection| !connection.await_readable())
     }
 
     fn must_pause(&mut self, key: Key) -> bool {

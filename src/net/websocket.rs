@@ -120,7 +120,7 @@ impl Shard {
         session.candidate = None;
         session.active = Active::WebSocket(key);
         session.client.upgrade();
-        let mut cx = Context { server: &self.server, out: &mut self.out, now_us: self.now_us };
+        let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.upgraded(&mut cx);
         self.flush(session_key);
         self.schedule_session(session_key);

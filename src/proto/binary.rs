@@ -4,16 +4,17 @@
 //! for attachment 1, and the attachments beside it. They are checked when the header comes, so that no attachment of a
 //! packet that is going to be refused is ever held; the official decoder finds out with the last one.
 //!
-//! A [`Reconstructor`] holds at most the header and as many messages as the header announced, which
-//! [`Limits::attachments_max`] bounds; each message's size is bounded by the transport.
+//! A [`Reconstructor`] holds at most the header and copies of all attachments but the last, as many as
+//! [`Limits::attachments_max`] allows; each message's size is bounded by the transport. The last attachment is borrowed:
+//! the usual packet, with one attachment, costs two small allocations and no copy of its data. Between packets nothing
+//! is held, for most connections are idle most of the time.
 
 use std::borrow::Cow;
-
-use bytes::Bytes;
+use std::ops::Range;
 
 use super::ack_id::{AckId, parse_number};
 use super::json::{self, ArgsSpan, Event};
-use super::socket_packet::{DecodeError, Limits, Packet, decode};
+use super::socket_packet::{DecodeError, Limits, Packet, ROOT_NAMESPACE, decode};
 
 /// The decoder of one connection: text and binary messages in, packets out.
 #[derive(Debug, Default)]
@@ -24,25 +25,49 @@ pub struct Reconstructor {
 
 #[derive(Debug)]
 struct Pending {
-    packet: Complete,
+    header: Header,
     attachments: u32,
+    /// All attachments so far; the last one never gets here.
+    kept: Vec<Box<[u8]>>,
 }
 
-/// A packet with all of its attachments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complete {
-    nsp: String,
+/// A packet with all of its attachments, the last of them borrowed from the message that brought it.
+#[derive(Debug)]
+pub struct Complete<'a> {
+    pending: Box<Pending>,
+    last: &'a [u8],
+}
+
+/// A decoded header: its text, and where in the text its parts stand.
+#[derive(Debug)]
+struct Header {
+    text: String,
+    /// `None` for the root namespace, which the text may leave out.
+    nsp: Option<Range<usize>>,
     id: Option<AckId>,
+    json: Range<usize>,
     body: Body,
-    json: String,
-    /// In the order that the placeholders number them in.
-    pub attachments: Vec<Bytes>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Body {
-    Event(Option<Event<'static>>),
+    Event(Option<HeldEvent>),
     Ack(ArgsSpan),
+}
+
+#[derive(Debug)]
+struct HeldEvent {
+    name: Name,
+    name_is_number: bool,
+    args: ArgsSpan,
+}
+
+#[derive(Debug)]
+enum Name {
+    /// The name as the header's text spells it.
+    Span(Range<usize>),
+    /// The text spells the name with escapes, or as a number that JavaScript prints in another way.
+    Decoded(String),
 }
 
 impl Reconstructor {
@@ -54,63 +79,88 @@ impl Reconstructor {
         if self.pending.is_some() {
             return Err(DecodeError::TextWhilePending);
         }
-        let (nsp, id, body, json, attachments) = match decode(text, limits)? {
+        let (nsp, id, json, body, attachments) = match decode(text, limits)? {
             Packet::Event { nsp, id, event, json, attachments } if attachments > 0 => {
-                (nsp, id, Body::Event(event.map(owned)), json, attachments)
+                (nsp, id, json, Body::Event(event.map(|event| HeldEvent::new(text, event))), attachments)
             }
             Packet::Ack { nsp, id, args, json, attachments } if attachments > 0 => {
-                (nsp, id, Body::Ack(args), json, attachments)
+                (nsp, id, json, Body::Ack(args), attachments)
             }
             packet => return Ok(Some(packet)),
         };
         check_placeholders(json, attachments)?;
-        let packet = Complete { nsp: nsp.to_owned(), id, body, json: json.to_owned(), attachments: Vec::new() };
-        self.pending = Some(Box::new(Pending { packet, attachments }));
+        // Parts that the text leaves out, which have no span, are the root namespace and an empty payload.
+        let (nsp, json) = (span_of(text, nsp), span_of(text, json).unwrap_or_default());
+        let header = Header { text: text.to_owned(), nsp, id, json, body };
+        self.pending = Some(Box::new(Pending { header, attachments, kept: Vec::new() }));
         Ok(None)
     }
 
-    /// Adds an attachment; the packet comes out with its last one.
+    /// Takes an attachment; the packet comes out with its last one. Only the attachments before that are copied.
     ///
     /// # Errors
     /// [`DecodeError::BinaryWhileIdle`] if no attachment was due.
-    pub fn add(&mut self, attachment: Bytes) -> Result<Option<Complete>, DecodeError> {
+    pub fn accept<'a>(&mut self, data: &'a [u8]) -> Result<Option<Complete<'a>>, DecodeError> {
         let pending = self.pending.as_mut().ok_or(DecodeError::BinaryWhileIdle)?;
-        pending.packet.attachments.push(attachment);
-        if pending.packet.attachments.len() < pending.attachments as usize {
+        if pending.kept.len() + 1 < pending.attachments as usize {
+            pending.kept.push(data.into());
             return Ok(None);
         }
-        Ok(self.pending.take().map(|pending| pending.packet))
-    }
-
-    /// Whether attachments are due.
-    pub fn is_pending(&self) -> bool {
-        self.pending.is_some()
-    }
-
-    /// How many bytes of a packet that is not complete are held.
-    pub fn bytes_held(&self) -> usize {
-        let Some(pending) = &self.pending else { return 0 };
-        pending.packet.json.len() + pending.packet.attachments.iter().map(Bytes::len).sum::<usize>()
+        Ok(self.pending.take().map(|pending| Complete { pending, last: data }))
     }
 }
 
-impl Complete {
-    /// The packet, as [`decode`] gives one without attachments.
+impl Complete<'_> {
+    /// The packet, as [`decode`] gives the header.
     pub fn packet(&self) -> Packet<'_> {
-        let Self { nsp, id, json, .. } = self;
-        let (id, attachments) = (*id, self.attachments.len() as u32);
-        match &self.body {
+        let Pending { header, attachments, .. } = &*self.pending;
+        let (id, attachments) = (header.id, *attachments);
+        let nsp = header.nsp.as_ref().map_or(ROOT_NAMESPACE, |span| part(&header.text, span));
+        let json = part(&header.text, &header.json);
+        match &header.body {
             Body::Event(event) => {
-                let event = event.as_ref().map(|event| Event { name: Cow::Borrowed(&*event.name), ..*event });
+                let event = event.as_ref().map(|event| event.in_text(&header.text));
                 Packet::Event { nsp, id, event, json, attachments }
             }
             Body::Ack(args) => Packet::Ack { nsp, id, args: *args, json, attachments },
         }
     }
+
+    /// The attachments, in the order that the placeholders number them in; never none.
+    pub fn attachments(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        let kept = &self.pending.kept;
+        (0..kept.len() + 1).map(|index| kept.get(index).map_or(self.last, |data| data))
+    }
 }
 
-fn owned(event: Event<'_>) -> Event<'static> {
-    Event { name: Cow::Owned(event.name.into_owned()), name_is_number: event.name_is_number, args: event.args }
+impl HeldEvent {
+    fn new(text: &str, event: Event<'_>) -> Self {
+        let Event { name, name_is_number, args } = event;
+        let name = match span_of(text, &name) {
+            Some(span) => Name::Span(span),
+            None => Name::Decoded(name.into_owned()),
+        };
+        Self { name, name_is_number, args }
+    }
+
+    fn in_text<'a>(&'a self, text: &'a str) -> Event<'a> {
+        let name = match &self.name {
+            Name::Span(span) => part(text, span),
+            Name::Decoded(name) => name,
+        };
+        Event { name: Cow::Borrowed(name), name_is_number: self.name_is_number, args: self.args }
+    }
+}
+
+/// The offsets of `part` in `text`, or `None` if it is no slice of it.
+fn span_of(text: &str, part: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (end <= text.len()).then_some(start..end)
+}
+
+fn part<'a>(text: &'a str, span: &Range<usize>) -> &'a str {
+    text.get(span.clone()).unwrap_or_default()
 }
 
 /// Checks that each placeholder in `json` names one of `count` attachments (socket-io.md §2).
@@ -122,36 +172,103 @@ fn owned(event: Event<'_>) -> Event<'static> {
 /// # Errors
 /// [`DecodeError::Placeholder`] if a placeholder's `num` is missing or no integer from 0 to below `count`.
 pub fn check_placeholders(json: &str, count: u32) -> Result<(), DecodeError> {
-    let mut open = vec![Container::default()];
+    let found_good = are_canonical(json, count) || are_good(json, count);
+    if found_good { Ok(()) } else { Err(DecodeError::Placeholder) }
+}
+
+/// Whether all placeholders are spelled as `JSON.stringify` spells those that encoders make, and name an attachment.
+/// `false` decides nothing.
+///
+/// A quick search suffices, because in valid JSON without `\u` a key `_placeholder` cannot be spelled in any other way,
+/// an underscore stands in a string, and a quote after a brace opens one: the text that is matched is a whole object.
+fn are_canonical(json: &str, count: u32) -> bool {
+    if json.contains("\\u") {
+        return false;
+    }
+    let mut rest = json;
+    while let Some((before, after)) = rest.split_once('_') {
+        rest = match after.strip_prefix("placeholder") {
+            Some(after) if before.ends_with("{\"") => match skip_true_and_num(after, count) {
+                Some(after) => after,
+                None => return false,
+            },
+            Some(_) => return false,
+            None => after,
+        };
+    }
+    true
+}
+
+/// What follows `":true,"num":<num>}` in `text`, if it starts so and `num` is an integer below `count`.
+fn skip_true_and_num(text: &str, count: u32) -> Option<&str> {
+    let (num, rest) = text.strip_prefix("\":true,\"num\":")?.split_once('}')?;
+    // Rust reads a plus sign, too, and what else is no digit is left to the slow way.
+    let is_plain = num.bytes().all(|byte| byte.is_ascii_digit());
+    let is_good = is_plain && num.parse::<u32>().is_ok_and(|num| num < count);
+    is_good.then_some(rest)
+}
+
+/// Whether all placeholders, however they are spelled, name an attachment.
+fn are_good(json: &str, count: u32) -> bool {
+    let (mut innermost, mut outer) = (Container::default(), Outer::default());
     let mut rest = json;
     while let Some(&byte) = rest.as_bytes().first() {
         let token_len = token_len(rest.as_bytes());
         let (token, after) = rest.split_at_checked(token_len).unwrap_or((rest, ""));
         rest = after;
-        let Some(top) = open.last_mut() else { break };
         match byte {
-            b'{' => open.push(Container { awaits_key: true, is_object: true, ..Container::default() }),
-            b'[' => open.push(Container::default()),
-            b'}' | b']' => {
-                let illegal = top.is_illegal();
-                open.pop();
-                if let Some(parent) = open.last_mut() {
-                    parent.value("", count);
-                    parent.holds_illegal |= illegal;
-                }
+            b'{' => {
+                outer.push(innermost);
+                innermost = Container { awaits_key: true, is_object: true, ..Container::default() };
             }
-            b',' => top.awaits_key = top.is_object,
+            b'[' => {
+                outer.push(innermost);
+                innermost = Container::default();
+            }
+            b'}' | b']' => {
+                let illegal = innermost.is_illegal();
+                let Some(parent) = outer.pop() else { break };
+                innermost = parent;
+                innermost.value("", count);
+                innermost.holds_illegal |= illegal;
+            }
+            b',' => innermost.awaits_key = innermost.is_object,
             b':' | b' ' | b'\t' | b'\n' | b'\r' => {}
-            _ if top.awaits_key => top.key(token),
-            _ => top.value(token, count),
+            _ if innermost.awaits_key => innermost.key(token),
+            _ => innermost.value(token, count),
         }
     }
-    let illegal = open.first().is_some_and(|root| root.holds_illegal);
-    if illegal { Err(DecodeError::Placeholder) } else { Ok(()) }
+    !innermost.is_illegal()
+}
+
+/// Levels of nesting that [`Outer`] keeps without allocating: more than usual payloads have, in under two cache lines.
+const NEAR_LEVELS: usize = 16;
+
+/// The stack of open arrays and objects around the innermost one.
+#[derive(Default)]
+struct Outer {
+    depth: usize,
+    near: [Container; NEAR_LEVELS],
+    deep: Vec<Container>,
+}
+
+impl Outer {
+    fn push(&mut self, container: Container) {
+        match self.near.get_mut(self.depth) {
+            Some(slot) => *slot = container,
+            None => self.deep.push(container),
+        }
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) -> Option<Container> {
+        self.depth = self.depth.checked_sub(1)?;
+        self.near.get(self.depth).copied().or_else(|| self.deep.pop())
+    }
 }
 
 /// What is known of an array or object that is still open.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Container {
     is_object: bool,
     awaits_key: bool,
@@ -163,7 +280,7 @@ struct Container {
 }
 
 /// The keys that matter.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 enum Key {
     Placeholder,
     Num,
@@ -218,7 +335,7 @@ mod tests {
     use serde_json::{Value, json};
 
     /// The packet as the vectors describe packets, attachments in their places.
-    fn described(packet: &Packet<'_>, attachments: &[Bytes]) -> Value {
+    fn described(packet: &Packet<'_>, attachments: &[&[u8]]) -> Value {
         let parse = |json: &str| serde_json::from_str::<Value>(json).unwrap();
         let (kind, nsp, id, data) = match packet {
             Packet::Connect { nsp, auth } => (0, nsp, &None, auth.map(parse)),
@@ -240,7 +357,7 @@ mod tests {
         value
     }
 
-    fn fill(value: &mut Value, attachments: &[Bytes]) {
+    fn fill(value: &mut Value, attachments: &[&[u8]]) {
         match value {
             Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
                 let bytes = &attachments[map["num"].as_u64().unwrap() as usize];
@@ -260,10 +377,9 @@ mod tests {
                     .take_text(text, &Limits::default())
                     .map(|packet| packet.map(|packet| described(&packet, &[]))),
                 None => {
-                    let attachment = unhex(frame["binary_hex"].as_str().unwrap()).into();
-                    reconstructor
-                        .add(attachment)
-                        .map(|complete| complete.map(|c| described(&c.packet(), &c.attachments)))
+                    let attachment = unhex(frame["binary_hex"].as_str().unwrap());
+                    let described = |c: Complete<'_>| described(&c.packet(), &c.attachments().collect::<Vec<_>>());
+                    reconstructor.accept(&attachment).map(|complete| complete.map(described))
                 }
             };
             match packet {
@@ -325,20 +441,72 @@ mod tests {
     }
 
     #[test]
+    fn the_quick_search_takes_what_encoders_write() {
+        let canonical = [
+            r#"["a_b","\"\n",{"_placeholder":true,"num":0},[{"x_":{"_placeholder":true,"num":1}}]]"#,
+            r#"[{"_placeholder":true,"num":1},{"_placeholder":true,"num":1}]"#,
+        ];
+        for json in canonical {
+            assert!(are_canonical(json, 2), "{json}");
+        }
+        let for_the_slow_way = [
+            r#"[{"_placeholder":true,"num":2}]"#,
+            r#"[{"_placeholder":true,"num":+1}]"#,
+            r#"[{"_placeholder":true,"num":4294967296}]"#,
+            r#"[{"_placeholder":true,"num":0,"num":9}]"#,
+            r#"[{"x":1,"_placeholder":true,"num":0}]"#,
+            r#"[{"\u005fplaceholder":true}]"#,
+            r#"[{"_\u0070laceholder":true}]"#,
+            r#"["{\"_placeholder\":true,\"num\":0}"]"#,
+        ];
+        for json in for_the_slow_way {
+            assert!(!are_canonical(json, 2), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_quick_search_never_contradicts_the_slow_way() {
+        let mut random = Random::new(11);
+        let keys = ["\"_placeholder\"", "\"\\u005fplaceholder\"", "\"num\"", "\"a_b\"", "\"{\\\"_placeholder\""];
+        let values = ["true", "0", "1", "2", "-0", "\"_placeholder\"", "\"\\\\\"", "{\"_placeholder\":true,\"num\":1}"];
+        let mut taken = 0;
+        for _ in 0..50_000 {
+            let mut json =
+                random.pick(&["{\"_placeholder\":true,\"num\":0}", "{\"_placeholder\":true}", "1"]).to_owned();
+            for _ in 0..random.below(5) {
+                json = match random.below(3) {
+                    0 => format!("[{},{json}]", random.pick(&values)),
+                    1 => format!("{{{}:{json},{}:{}}}", random.pick(&keys), random.pick(&keys), random.pick(&values)),
+                    _ => format!("{{{}:{},{}:{json}}}", random.pick(&keys), random.pick(&values), random.pick(&keys)),
+                };
+            }
+            assert_eq!(json::validate(&json), Ok(()), "{json}");
+            if are_canonical(&json, 2) {
+                taken += 1;
+                assert!(are_good(&json, 2), "{json}");
+            }
+        }
+        assert!(taken > 1_000, "{taken}");
+    }
+
+    #[test]
     fn a_placeholder_is_found_at_any_depth() {
-        let deep = |num: u32| {
-            let (open, close) = ("[{\"a\":".repeat(50_000), "}]".repeat(50_000));
-            format!("{open}{{\"_placeholder\":true,\"num\":{num}}}{close}")
-        };
-        assert_eq!(check_placeholders(&deep(0), 1), Ok(()));
-        assert_eq!(check_placeholders(&deep(1), 1), Err(DecodeError::Placeholder));
+        for depth in (0..2 * NEAR_LEVELS).chain([50_000]) {
+            let deep = |num: u32| {
+                let (open, close) = ("[{\"a\":".repeat(depth), ",\"b\":1}]".repeat(depth));
+                format!("{open}{{\"_placeholder\":true,\"num\" :{num}}}{close}")
+            };
+            assert_eq!(check_placeholders(&deep(0), 1), Ok(()), "{depth}");
+            assert_eq!(check_placeholders(&deep(1), 1), Err(DecodeError::Placeholder), "{depth}");
+        }
     }
 
     #[test]
     fn text_that_is_no_json_does_not_panic() {
         let mut random = Random::new(7);
         for _ in 0..20_000 {
-            let pieces = ["{", "}", "[", "]", "\"", "\\", ",", ":", "true", "1", "é", "\"_placeholder\"", "\"num\""];
+            let pieces =
+                ["{", "}", "[", "]", "\"", "\\", ",", ":", "true", "1", "é", "\"_placeholder\"", "\"num\"", "\\u"];
             let text: String = (0..random.below(12)).map(|_| random.pick(&pieces)).collect();
             let _ = check_placeholders(&text, 1);
         }
@@ -347,25 +515,55 @@ mod tests {
     #[test]
     fn a_packet_is_complete_with_its_last_attachment() {
         let mut reconstructor = Reconstructor::default();
-        let header = "52-/a,3[\"e\",{\"_placeholder\":true,\"num\":1}]";
+        let header = "53-/a,3[\"e\",{\"_placeholder\":true,\"num\":1}]";
         assert_eq!(reconstructor.take_text(header, &Limits::default()), Ok(None));
-        assert_eq!(reconstructor.add(Bytes::from_static(b"x")), Ok(None));
-        assert!(reconstructor.is_pending());
-        assert_eq!(reconstructor.bytes_held(), 36);
-        let complete = reconstructor.add(Bytes::from_static(b"yz")).unwrap().unwrap();
-        assert_eq!(complete.attachments, ["x", "yz"]);
+        assert!(matches!(reconstructor.accept(b"x"), Ok(None)));
+        assert!(matches!(reconstructor.accept(b""), Ok(None)));
+        let complete = reconstructor.accept(b"yz").unwrap().unwrap();
+        assert!(complete.attachments().eq([&b"x"[..], b"", b"yz"]));
+        assert_eq!(complete.attachments().len(), 3);
         assert_eq!(complete.packet(), decode(header, &Limits::default()).unwrap());
-        assert!(!reconstructor.is_pending());
-        assert_eq!(reconstructor.bytes_held(), 0);
+        assert_eq!(reconstructor.accept(b"").unwrap_err(), DecodeError::BinaryWhileIdle);
     }
 
     #[test]
-    fn an_ack_with_attachments_keeps_its_arguments() {
+    fn the_last_attachment_is_not_copied() {
         let mut reconstructor = Reconstructor::default();
-        let header = "61-15[1, {\"_placeholder\":true,\"num\":0}]";
-        assert_eq!(reconstructor.take_text(header, &Limits::default()), Ok(None));
-        let complete = reconstructor.add(Bytes::new()).unwrap().unwrap();
-        assert_eq!(complete.packet(), decode(header, &Limits::default()).unwrap());
+        assert_eq!(reconstructor.take_text("51-[\"e\"]", &Limits::default()), Ok(None));
+        let data = [1, 2, 3];
+        let complete = reconstructor.accept(&data).unwrap().unwrap();
+        assert!(complete.attachments().all(|attachment| std::ptr::eq(attachment, &data)));
+    }
+
+    #[test]
+    fn text_between_attachments_is_refused() {
+        let mut reconstructor = Reconstructor::default();
+        assert_eq!(reconstructor.take_text("52-[\"e\"]", &Limits::default()), Ok(None));
+        assert!(matches!(reconstructor.accept(b"x"), Ok(None)));
+        assert_eq!(reconstructor.take_text("2[\"e\"]", &Limits::default()), Err(DecodeError::TextWhilePending));
+    }
+
+    #[test]
+    fn a_held_packet_is_the_decoded_header() {
+        let headers = [
+            "51-",
+            "51-/",
+            "51-/é",
+            "51-/,[\"e\"]",
+            "51-/a,[7,1]",
+            "51-[1e3, 1]",
+            "51- [ \"\" ]\n",
+            "51-/é,12[\"\\u0061\\ud800\",{\"_placeholder\":true,\"num\":0}]",
+            "61-15[1, {\"_placeholder\":true,\"num\":0}]",
+            "61-/a,[]",
+            "61-",
+        ];
+        for header in headers {
+            let mut reconstructor = Reconstructor::default();
+            assert_eq!(reconstructor.take_text(header, &Limits::default()), Ok(None), "{header}");
+            let complete = reconstructor.accept(b"").unwrap().unwrap();
+            assert_eq!(complete.packet(), decode(header, &Limits::default()).unwrap(), "{header}");
+        }
     }
 
     #[test]
@@ -373,6 +571,6 @@ mod tests {
         let mut reconstructor = Reconstructor::default();
         let refused = reconstructor.take_text("51-[\"e\",{\"_placeholder\":true,\"num\":1}]", &Limits::default());
         assert_eq!(refused, Err(DecodeError::Placeholder));
-        assert!(!reconstructor.is_pending());
+        assert_eq!(reconstructor.accept(b"x").unwrap_err(), DecodeError::BinaryWhileIdle);
     }
 }

@@ -1,11 +1,11 @@
-//! A chunk of events: fixed-size records beside one buffer that holds their names and data.
+//! A chunk of events: fixed-size records beside one buffer that holds their names, data and attachments.
 
-use bytes::Bytes;
+use std::ops::Range;
 
 /// Capacity above which a used chunk's buffer is given back instead of being kept for the next turn.
 const KEEP_BYTES_MAX: usize = 256 * 1024;
 
-/// One event as its maker gives it. Text is copied into the chunk; attachments are shared.
+/// One event as its maker gives it; it is copied into the chunk.
 #[derive(Default)]
 pub struct Event<'a> {
     pub kind: u32,
@@ -18,7 +18,7 @@ pub struct Event<'a> {
     pub status: i32,
     pub name: &'a str,
     pub data: &'a str,
-    pub attachments: &'a [Bytes],
+    pub attachments: &'a [&'a [u8]],
     pub time_us: u64,
 }
 
@@ -44,8 +44,8 @@ pub struct Record {
 pub struct Chunk {
     records: Vec<Record>,
     bytes: Vec<u8>,
-    attachments: Vec<Bytes>,
-    attachment_bytes: usize,
+    /// Where each attachment is in `bytes`.
+    attachments: Vec<Range<usize>>,
 }
 
 impl Chunk {
@@ -68,9 +68,10 @@ impl Chunk {
         let name_at = self.bytes.len();
         self.bytes.extend_from_slice(event.name.as_bytes());
         let first = self.attachments.len() as u32;
-        if !event.attachments.is_empty() {
-            self.attachments.extend_from_slice(event.attachments);
-            self.attachment_bytes += event.attachments.iter().map(Bytes::len).sum::<usize>();
+        for attachment in event.attachments {
+            let at = self.bytes.len();
+            self.bytes.extend_from_slice(attachment);
+            self.attachments.push(at..self.bytes.len());
         }
         self.records.push(Record {
             kind: event.kind,
@@ -104,21 +105,26 @@ impl Chunk {
     }
 
     /// The attachments of one of this chunk's records.
-    pub fn attachments(&self, record: &Record) -> &[Bytes] {
+    pub fn attachments(&self, record: &Record) -> impl ExactSizeIterator<Item = &[u8]> {
         let first = record.attachments.0 as usize;
-        self.attachments.get(first..first + record.attachments.1 as usize).unwrap_or_default()
+        let spans = self.attachments.get(first..first + record.attachments.1 as usize).unwrap_or_default();
+        spans.iter().map(|span| self.bytes.get(span.clone()).unwrap_or_default())
+    }
+
+    /// How many attachments all records have.
+    pub fn attachment_count(&self) -> usize {
+        self.attachments.len()
     }
 
     /// Payload bytes that this chunk keeps alive.
     pub fn payload_len(&self) -> usize {
-        self.bytes.len() + self.attachment_bytes
+        self.bytes.len()
     }
 
     /// Empties the chunk for its next use.
     pub fn clear(&mut self) {
         self.records.clear();
         self.attachments.clear();
-        self.attachment_bytes = 0;
         self.bytes.clear();
         if self.bytes.capacity() > KEEP_BYTES_MAX {
             self.bytes = Vec::new();
@@ -133,7 +139,7 @@ mod tests {
     #[test]
     fn records_give_back_what_was_pushed() {
         let mut chunk = Chunk::default();
-        let attachments = [Bytes::from_static(b"\x01\x02")];
+        let attachments = [&b"\x01\x02"[..]];
         chunk.push(&Event { kind: 5, name: "first", data: "[1]", socket: 7, ..Event::default() });
         chunk.push_with(&Event { kind: 5, name: "second", attachments: &attachments, ..Event::default() }, |out| {
             out.extend_from_slice(b"[2,3]");
@@ -141,8 +147,8 @@ mod tests {
         let [first, second] = chunk.records() else { panic!("two records") };
         assert_eq!((chunk.name(first), chunk.data(first), first.socket), (&b"first"[..], &b"[1]"[..], 7));
         assert_eq!((chunk.name(second), chunk.data(second)), (&b"second"[..], &b"[2,3]"[..]));
-        assert!(chunk.attachments(first).is_empty());
-        assert_eq!(chunk.attachments(second), &attachments);
+        assert_eq!(chunk.attachments(first).len(), 0);
+        assert!(chunk.attachments(second).eq(attachments));
         assert_eq!(chunk.payload_len(), 5 + 3 + 6 + 5 + 2);
     }
 

@@ -26,7 +26,7 @@ struct Fitting {
 }
 
 fn payload_len(chunk: &Chunk, record: &Record) -> usize {
-    let attachments: usize = chunk.attachments(record).iter().map(|bytes| 4 + bytes.len()).sum();
+    let attachments: usize = chunk.attachments(record).map(|bytes| 4 + bytes.len()).sum();
     chunk.name(record).len() + chunk.data(record).len() + attachments
 }
 
@@ -129,13 +129,12 @@ fn join(chosen: &[(Arc<Chunk>, Record)], out: &mut Vec<u8>) {
 mod tests {
     use super::super::{Event, Limits, Outbox};
     use super::*;
-    use bytes::Bytes;
 
     fn queue() -> Arc<Queue> {
         Arc::new(Queue::new(Limits { events_max: 10, bytes_max: 1000 }, Box::new(|| ())))
     }
 
-    fn send(queue: &Arc<Queue>, name: &str, data: &str, attachments: &[Bytes]) {
+    fn send(queue: &Arc<Queue>, name: &str, data: &str, attachments: &[&[u8]]) {
         let mut outbox = Outbox::default();
         outbox.push(queue, &Event { kind: 5, socket: 9, name, data, attachments, ..Event::default() });
         outbox.deliver(false);
@@ -148,7 +147,7 @@ mod tests {
     #[test]
     fn offsets_lead_to_name_data_attachments_and_the_joined_text() {
         let queue = queue();
-        send(&queue, "a", "[1]", &[Bytes::from_static(b"xy")]);
+        send(&queue, "a", "[1]", &[b"xy"]);
         send(&queue, "bc", "", &[]);
         let mut buffer = [0u8; 512];
         let packed = pack(&queue, &mut buffer, true, Some(Duration::ZERO), 17).unwrap();

@@ -192,8 +192,9 @@ impl Queue {
 
     fn raise(&self) {
         if let Some(fd) = self.fd.get() {
-            self.raised.store(true, Ordering::SeqCst);
+            // In this order: a consumer that settles in between leaves it readable once too often, and not for ever.
             fd.raise();
+            self.raised.store(true, Ordering::SeqCst);
         }
     }
 

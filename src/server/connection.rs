@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::acks::{Awaited, partial_flag};
+use super::atoms::AtomCache;
 use super::client::Client;
 use super::event::*;
 use super::namespace::Namespace;
@@ -25,6 +24,9 @@ use crate::queue::{Event, Outbox};
 /// Namespaces that one connection may be in or wait for: no client of ours came near, and each costs a socket.
 pub const NAMESPACES_PER_CONNECTION_MAX: usize = 1024;
 
+/// Attachments of a packet whose list needs no memory of its own.
+const FEW_ATTACHMENTS: usize = 4;
+
 /// A time that never comes.
 pub const NEVER: u64 = u64::MAX;
 
@@ -32,6 +34,7 @@ pub const NEVER: u64 = u64::MAX;
 pub struct Context<'a> {
     pub server: &'a Arc<Server>,
     pub out: &'a mut Outbox,
+    pub atoms: &'a mut AtomCache,
     pub now_us: u64,
 }
 
@@ -91,25 +94,29 @@ impl Connection {
 
     /// A binary message.
     pub fn binary(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Result<(), Cause> {
-        let data = Bytes::copy_from_slice(data);
         if cx.server.config.engine_only {
             self.bare(cx, "", &[data]);
             return Ok(());
         }
-        match self.reconstructor.add(data).map_err(malformed)? {
-            Some(complete) => self.packet(cx, complete.packet(), &complete.attachments),
-            None => Ok(()),
+        let Some(complete) = self.reconstructor.accept(data).map_err(malformed)? else { return Ok(()) };
+        let mut few = [&[][..]; FEW_ATTACHMENTS];
+        let attachments = complete.attachments();
+        if attachments.len() > few.len() {
+            return self.packet(cx, complete.packet(), &attachments.collect::<Vec<_>>());
         }
+        let count = attachments.len();
+        few.iter_mut().zip(attachments).for_each(|(to, from)| *to = from);
+        self.packet(cx, complete.packet(), few.get(..count).unwrap_or_default())
     }
 
-    fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[Bytes]) {
+    fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[&[u8]]) {
         let Some(socket) = self.sockets.first() else { return };
         let flags = if attachments.is_empty() { 0 } else { FLAG_BINARY };
         let event = Event { flags, data, attachments, ..event_of(EVENT_MESSAGE, socket, cx.now_us) };
         cx.out.push(&socket.nsp.queue, &event);
     }
 
-    fn packet(&mut self, cx: &mut Context<'_>, packet: Packet<'_>, attachments: &[Bytes]) -> Result<(), Cause> {
+    fn packet(&mut self, cx: &mut Context<'_>, packet: Packet<'_>, attachments: &[&[u8]]) -> Result<(), Cause> {
         match packet {
             Packet::Connect { nsp, auth } => self.connect(cx, nsp, auth),
             Packet::Disconnect { nsp } => {
@@ -351,7 +358,7 @@ fn message(
     ack: Option<AckId>,
     event: Option<&json::Event<'_>>,
     json: &str,
-    attachments: &[Bytes],
+    attachments: &[&[u8]],
 ) -> Result<(), Cause> {
     let token = match ack {
         Some(ack) => {
@@ -364,7 +371,7 @@ fn message(
         None => 0,
     };
     let name = event.map_or("", |event| &*event.name);
-    let atom = cx.server.atoms.find(name);
+    let atom = cx.atoms.find(&cx.server.atoms, name);
     let record = Event { atom, token, name, attachments, ..event_of(EVENT_MESSAGE, socket, cx.now_us) };
     cx.out.push_with(&socket.nsp.queue, &record, |out| match event {
         Some(event) => json::write_args(json, event.args, out),
@@ -378,7 +385,7 @@ fn acknowledged(
     cx: &mut Context<'_>,
     socket: &Arc<Socket>,
     awaited: &Awaited,
-    attachments: &[Bytes],
+    attachments: &[&[u8]],
     write: impl FnOnce(&mut Vec<u8>),
 ) {
     let now_us = cx.now_us;

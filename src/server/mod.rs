@@ -16,6 +16,7 @@ mod emission;
 mod error;
 pub mod event;
 mod handshake;
+mod local;
 mod mailbox;
 mod namespace;
 mod operations;
@@ -27,7 +28,7 @@ mod sid;
 mod slots;
 mod socket;
 
-pub use atoms::Atom;
+pub use atoms::AtomCache;
 pub use client::{Client, Transport};
 pub use command::Command;
 pub use config::Config;

@@ -48,11 +48,18 @@ impl Server {
     /// Emits to one socket; the token of the acknowledgement, if one is wanted.
     pub fn emit(&self, socket: u64, emission: &Emission<'_>) -> Result<Option<u64>, Error> {
         self.check_events()?;
-        let socket = self.open_socket(socket)?;
-        let Some(timeout_ms) = emission.ack_timeout_ms else {
-            self.queue_event(&socket, emission)?;
-            return Ok(None);
-        };
+        self.with_socket(socket, |socket| {
+            if !socket.is_open() {
+                return Err(gone(socket));
+            }
+            match emission.ack_timeout_ms {
+                None => self.queue_event(socket, emission).map(|()| None),
+                Some(timeout_ms) => self.emit_with_ack(socket, emission, timeout_ms).map(Some),
+            }
+        })
+    }
+
+    fn emit_with_ack(&self, socket: &Socket, emission: &Emission<'_>, timeout_ms: u32) -> Result<u64, Error> {
         let (wire_id, ack) = socket.nsp.next_ack();
         let Some((parts, attachments)) = emission.payload.parts(&socket.nsp.name, Some(ack)) else {
             return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
@@ -61,7 +68,7 @@ impl Server {
         socket.await_ack(wire_id, Awaited::One(token));
         // It may have left in between, and nobody would complete the token.
         if !socket.is_open() && socket.take_awaited(wire_id).is_some() {
-            return Err(Error::new(Code::Gone, format!("socket {:#x} is disconnected", socket.id)));
+            return Err(gone(socket));
         }
         socket.client.send(|out| {
             if !emission.volatile || out.is_writable() {
@@ -69,9 +76,9 @@ impl Server {
             }
         });
         if timeout_ms > 0 {
-            self.set_deadline(&socket, timeout_ms, Due::Ack { socket: socket.id, wire_id });
+            self.set_deadline(socket, timeout_ms, Due::Ack { socket: socket.id, wire_id });
         }
-        Ok(Some(token))
+        Ok(token)
     }
 
     fn queue_event(&self, socket: &Socket, emission: &Emission<'_>) -> Result<(), Error> {
@@ -107,11 +114,13 @@ impl Server {
             return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of an acknowledgement")));
         }
         let stale = || Error::new(Code::Stale, format!("acknowledgement {token:#x} was given, or its client left"));
-        let socket = self.socket_in_slot(slot_of(token)).ok_or_else(stale)?;
-        let id = socket.settle(generation_of(token)).ok_or_else(stale)?;
-        let parts = AckParts { nsp: &socket.nsp.name, id, args, attachments: attachments.len() as u32 };
-        socket.client.send(|out| out.ack(&parts, attachments, true));
-        Ok(())
+        self.with_slot(slot_of(token), |socket| {
+            let socket = socket.ok_or_else(stale)?;
+            let id = socket.settle(generation_of(token)).ok_or_else(stale)?;
+            let parts = AckParts { nsp: &socket.nsp.name, id, args, attachments: attachments.len() as u32 };
+            socket.client.send(|out| out.ack(&parts, attachments, true));
+            Ok(())
+        })
     }
 
     /// Sends a raw message on a bare Engine.IO session.
@@ -332,6 +341,10 @@ impl Server {
         out.push(&namespace.queue, &Event { kind, nsp, token, data, time_us, ..Event::default() });
         token
     }
+}
+
+fn gone(socket: &Socket) -> Error {
+    Error::new(Code::Gone, format!("socket {:#x} is disconnected", socket.id))
 }
 
 fn check_rooms(rooms: &[&str]) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use super::connection::{Context, acknowledgement_expired};
 use super::deadlines::Due;
 use super::error::{Code, Error};
 use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
+use super::local;
 use super::mailbox::Mailbox;
 use super::namespace::{Flags, Namespace};
 use super::request::{Decision, Pending, Request};
@@ -304,9 +305,32 @@ impl Server {
         client: &Arc<Client>,
         auth: Option<Box<str>>,
     ) -> Option<Arc<Socket>> {
-        self.sockets.try_insert(|id| {
+        let socket = self.sockets.try_insert(|id| {
             let sid = Sid::new(slot_of(id)).ok()?;
             Some(Arc::new(Socket::new(id, sid, nsp.clone(), client.clone(), auth)))
+        })?;
+        local::add(self.address(), slot_of(socket.id), &socket);
+        Some(socket)
+    }
+
+    /// Tells this server from others of the process.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    /// Runs `run` with a socket by its id.
+    pub fn with_socket<T>(&self, id: u64, run: impl FnOnce(&Arc<Socket>) -> Result<T, Error>) -> Result<T, Error> {
+        self.with_slot(slot_of(id), |socket| match socket.filter(|socket| socket.id == id) {
+            Some(socket) => run(socket),
+            None => run(&self.socket(id)?),
+        })
+    }
+
+    /// Runs `run` with the present tenant of a slot: the one whom an acknowledgement's token may concern.
+    pub(super) fn with_slot<T>(&self, slot: u32, run: impl FnOnce(Option<&Arc<Socket>>) -> T) -> T {
+        local::with(self.address(), slot, |socket| match socket {
+            Some(socket) => run(Some(socket)),
+            None => run(self.sockets.at(slot).as_ref()),
         })
     }
 
@@ -322,14 +346,10 @@ impl Server {
         }
     }
 
-    /// The present tenant of a slot: the one whom an acknowledgement's token may concern.
-    pub(super) fn socket_in_slot(&self, slot: u32) -> Option<Arc<Socket>> {
-        self.sockets.at(slot)
-    }
-
     /// A socket has left.
     pub fn forget_socket(&self, id: u64) {
         self.sockets.remove(id);
+        local::remove(slot_of(id));
     }
 
     // ---- decisions ------------------------------------------------------------------------------------------------
