@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::http::{BodyDecoder, Head};
 use super::table::Key;
 use crate::proto::websocket::Assembler;
-use crate::server::Run;
+use crate::server::{Run, give_buffer};
 use crate::sys;
 
 /// What a connection's bytes mean.
@@ -145,7 +145,9 @@ impl Connection {
     /// Writes a run of frames; what the kernel does not take is kept. Not to be called while bytes wait.
     pub fn write_run(&mut self, run: Run) -> Written {
         if run.shared.is_empty() {
-            return self.write(&run.bytes);
+            let written = self.write(&run.bytes);
+            give_buffer(run.bytes);
+            return written;
         }
         let unsent = Unsent { run, ..Unsent::default() };
         self.unsent = Some(Box::new(unsent));

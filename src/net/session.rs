@@ -123,13 +123,14 @@ impl Shard {
 
     /// Writes each session that has something to write.
     pub fn flush_dirty(&mut self) {
-        let mut dirty = Vec::new();
+        let mut dirty = std::mem::take(&mut self.dirty_buffer);
         self.mailbox.take_dirty(&mut dirty);
-        for index in dirty {
+        for index in dirty.drain(..) {
             if let Some(key) = self.sessions.key_at(index) {
                 self.flush(key);
             }
         }
+        self.dirty_buffer = dirty;
     }
 
     /// Writes what a session has queued, if its transport can take it.

@@ -129,6 +129,9 @@ pub struct Shard {
     accept_after_ms: u64,
     ready: Arc<Ready>,
     read_buffer: Vec<u8>,
+    /// What `ready` is exchanged with, and likewise for `dirty`, so that a turn makes no lists anew.
+    ready_buffer: Vec<u32>,
+    pub dirty_buffer: Vec<u32>,
     alarm: Option<Pin<Box<Sleep>>>,
     alarm_ms: u64,
 }
@@ -170,6 +173,8 @@ impl Shard {
             accept_after_ms: 0,
             ready: Arc::default(),
             read_buffer: vec![0; READ_BUFFER_LEN],
+            ready_buffer: Vec::new(),
+            dirty_buffer: Vec::new(),
             alarm: None,
             alarm_ms: u64::MAX,
         }
@@ -353,7 +358,8 @@ impl Shard {
         for key in std::mem::take(&mut self.fresh) {
             self.read(key);
         }
-        let mut ready = std::mem::take(&mut *self.ready.indexes.lock());
+        let mut ready = std::mem::take(&mut self.ready_buffer);
+        std::mem::swap(&mut *self.ready.indexes.lock(), &mut ready);
         for index in ready.drain(..) {
             if index == LISTENERS {
                 self.accept();
@@ -361,7 +367,11 @@ impl Shard {
                 self.write_unsent(key);
                 self.read(key);
             }
+            if self.out.is_large() {
+                self.deliver_events();
+            }
         }
+        self.ready_buffer = ready;
     }
 
     /// Reads what is there and acts on it.

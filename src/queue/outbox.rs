@@ -5,6 +5,10 @@ use std::sync::Arc;
 use super::chunk::{Chunk, Event};
 use super::shared::Queue;
 
+/// Bytes and events of a chunk that had better be handed over in the middle of a turn.
+const LARGE_BYTES: usize = 64 * 1024;
+const LARGE_EVENTS: usize = 512;
+
 /// Events of one turn, a chunk for each queue.
 #[derive(Default)]
 pub struct Outbox {
@@ -32,6 +36,12 @@ impl Outbox {
             }
         };
         &mut self.chunks[at].1
+    }
+
+    /// Whether so much was gathered that it had better be handed over before there is more: what is read next would push it out of
+    /// the processor's caches.
+    pub fn is_large(&self) -> bool {
+        self.chunks.iter().any(|(_, chunk)| chunk.payload_len() >= LARGE_BYTES || chunk.records().len() >= LARGE_EVENTS)
     }
 
     /// Hands everything over; with `inline`, INLINE queues call the host on this thread.

@@ -6,6 +6,8 @@
 
 use bytes::Bytes;
 
+use super::pool;
+
 use crate::proto::engine_packet;
 use crate::proto::payload;
 use crate::proto::socket_packet::{AckParts, EventParts};
@@ -15,8 +17,8 @@ use crate::proto::websocket::{self, Opcode};
 /// for the kernel (measured: see docs/execution.md).
 pub const SHARE_MIN: usize = 2048;
 
-/// What a turn's first packet makes room for, so that a few small ones need no second allocation.
-const FIRST_CAPACITY: usize = 480;
+/// Bytes of the longest header of a server's frame.
+const FRAME_HEADER_MAX: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -130,7 +132,8 @@ impl Outbound {
             }
             Form::WebSocket => {
                 if self.bytes.capacity() == 0 {
-                    self.bytes.reserve(len.max(FIRST_CAPACITY));
+                    self.bytes = pool::take();
+                    self.bytes.reserve(len + FRAME_HEADER_MAX);
                 }
                 websocket::write_header(op, len, &mut self.bytes);
                 write(&mut self.bytes);
@@ -174,7 +177,12 @@ impl Outbound {
                 let payload = frame.bytes.get(frame.payload_at..).unwrap_or_default();
                 self.packet(op, payload.len(), compress, |out| out.extend_from_slice(payload));
             }
-            Form::WebSocket if frame.bytes.len() < SHARE_MIN => self.bytes.extend_from_slice(&frame.bytes),
+            Form::WebSocket if frame.bytes.len() < SHARE_MIN => {
+                if self.bytes.capacity() == 0 {
+                    self.bytes = pool::take();
+                }
+                self.bytes.extend_from_slice(&frame.bytes);
+            }
             Form::WebSocket => {
                 self.shared.push((self.bytes.len(), frame.bytes.clone()));
                 self.shared_len += frame.bytes.len();

@@ -1,0 +1,218 @@
+/* Decisions that the host takes by token: handshakes, dynamic namespaces; and the events that a host asks for by flag: refused connections,
+ * rooms; and bare Engine.IO. */
+#include "client.h"
+
+#define POLLING "/socket.io/?EIO=4&transport=polling"
+
+static char body[4096];
+
+/* A request that another thread's poll must answer first: sent now, its answer read later. */
+static int http_begin(uint16_t port, const char *target)
+{
+    char head[512];
+    int fd = tcp_open(port);
+    NEED(fd >= 0);
+    int n = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", target);
+    NEED(send_all(fd, head, (size_t)n) == 0);
+    return fd;
+}
+
+/* Everything until the end of the connection. */
+static int http_end(int fd)
+{
+    size_t len = 0;
+    while (len + 1 < sizeof body) {
+        ssize_t n = recv(fd, body + len, sizeof body - 1 - len, 0);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    body[len] = 0;
+    close(fd);
+    return len > 12 ? atoi(body + 9) : -1;
+}
+
+static void handshakes(void)
+{
+    sockeye_options options = default_options();
+    options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
+    struct server server = server_new(&options);
+    server_listen(&server);
+    int fd = http_begin(server.port, POLLING "&key=1");
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    CHECK("HTTP_REQUEST has the URL", is_text(event.name_ptr, event.name_len, POLLING "&key=1"));
+    CHECK("and the handshake", contains(event.data, event.data_len, "\"key\":\"1\""));
+    GIVES("accept with headers", SOCKEYE_OK, sockeye_accept(server.engine, event.token, 0, "{\"headers\":{\"x-mine\":\"yes\"}}", 28));
+    GIVES("accept again", SOCKEYE_ERR_STALE, sockeye_accept(server.engine, event.token, 0, NULL, 0));
+    GIVES("the handshake goes through", 200, http_end(fd));
+    CHECK("with the header", strcasestr(body, "x-mine: yes") != NULL);
+    fd = http_begin(server.port, POLLING);
+    event = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    GIVES("reject", SOCKEYE_OK, sockeye_reject(server.engine, event.token, "not you", 7, NULL, 0));
+    GIVES("is 403", 403, http_end(fd));
+    CHECK("with the message", strstr(body, "{\"code\":4,\"message\":\"not you\"}") != NULL);
+    fd = http_begin(server.port, POLLING);
+    event = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    close(fd);
+    sleep_ms(50);
+    sockeye_result late = sockeye_accept(server.engine, event.token, 0, NULL, 0);
+    CHECK("a decision for a peer that went is OK or stale", late == SOCKEYE_OK || late == SOCKEYE_ERR_STALE);
+    fd = http_begin(server.port, POLLING);
+    server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    server_end(&server);
+    CHECK("an undecided one ends with the engine", http_end(fd) != 200);
+}
+
+static void dynamic_namespaces(void)
+{
+    struct server server = server_start();
+    sockeye_nsp_options ask = nsp_options_of(SOCKEYE_NSP_ASK, NULL);
+    sockeye_nsp pattern = 0;
+    char answer[256];
+    NEED(sockeye_namespace_pattern(server.engine, "^/game-", 7, &ask, &pattern) == SOCKEYE_OK);
+    int fd = sio_open(server.port);
+    ws_send(fd, "40/elsewhere,");
+    ws_recv(fd, answer, sizeof answer);
+    CHECK("an unknown namespace is refused by the engine", strcmp(answer, "44/elsewhere,{\"message\":\"Invalid namespace\"}") == 0);
+    ws_send(fd, "40/game-1,{\"k\":1}");
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_NAMESPACE_REQUEST);
+    CHECK("NAMESPACE_REQUEST has name, pattern and auth",
+          is_text(event.name_ptr, event.name_len, "/game-1") && event.nsp == pattern && is_text(event.data, event.data_len, "{\"k\":1}"));
+    GIVES("reject", SOCKEYE_OK, sockeye_reject(server.engine, event.token, NULL, 0, NULL, 0));
+    ws_recv(fd, answer, sizeof answer);
+    CHECK("is an invalid namespace", strcmp(answer, "44/game-1,{\"message\":\"Invalid namespace\"}") == 0);
+    ws_send(fd, "40/game-2,");
+    event = server_next(&server, SOCKEYE_EVENT_NAMESPACE_REQUEST);
+    GIVES("accept", SOCKEYE_OK, sockeye_accept(server.engine, event.token, 0, NULL, 0));
+    event = server_next(&server, SOCKEYE_EVENT_NAMESPACE);
+    CHECK("NAMESPACE tells the new one", is_text(event.name_ptr, event.name_len, "/game-2") && event.status == (sockeye_result)pattern);
+    sockeye_nsp nsp = event.nsp;
+    CHECK("and its socket joins it", server_next(&server, SOCKEYE_EVENT_CONNECT).nsp == nsp);
+    ws_recv(fd, answer, sizeof answer);
+    CHECK("the client is in", strncmp(answer, "40/game-2,{\"sid\":", 17) == 0);
+    close(fd);
+    server_end(&server);
+}
+
+static void refused_connections(void)
+{
+    sockeye_options options = default_options();
+    options.flags = SOCKEYE_OPT_CONNECTION_ERRORS;
+    struct server server = server_new(&options);
+    server_listen(&server);
+    GIVES("an unknown transport", 400, http_request(server.port, "GET", "/socket.io/?EIO=4&transport=pigeon", NULL, body, sizeof body));
+    CHECK("has the official body", strcmp(body, "{\"code\":0,\"message\":\"Transport unknown\"}") == 0);
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_CONNECTION_ERROR);
+    CHECK("CONNECTION_ERROR has code and message", event.status == 0 && is_text(event.name_ptr, event.name_len, "Transport unknown"));
+    CHECK("and the context", contains(event.data, event.data_len, "pigeon"));
+    GIVES("an unknown session", 400, http_request(server.port, "GET", POLLING "&sid=nobody", NULL, body, sizeof body));
+    event = server_next(&server, SOCKEYE_EVENT_CONNECTION_ERROR);
+    CHECK("CONNECTION_ERROR 1",
+          event.status == 1 && is_text(event.name_ptr, event.name_len, "Session ID unknown") && contains(event.data, event.data_len, "nobody"));
+    GIVES("outside the path", 404, http_request(server.port, "GET", "/elsewhere", NULL, body, sizeof body));
+    server_end(&server);
+}
+
+/* A client that leaves while the host decides: what was accepted ends with a DISCONNECT, or is refused as stale. */
+static void accepted_but_gone(void)
+{
+    struct server server = server_start();
+    sockeye_nsp_options ask = nsp_options_of(SOCKEYE_NSP_AUTHORIZE, NULL);
+    sockeye_nsp nsp = 0;
+    int accepted = 0, connected = 0, disconnected = 0, other = 0;
+    NEED(sockeye_namespace(server.engine, "/", 1, &ask, &nsp) == SOCKEYE_OK);
+    for (int i = 0; i < 200; i++) {
+        char answer[256];
+        int fd = ws_open(server.port, "/socket.io/?EIO=4&transport=websocket");
+        NEED(fd >= 0 && ws_recv(fd, answer, sizeof answer) > 0 && ws_send(fd, "40") == 0);
+        close(fd);
+        sockeye_event event = server_next(&server, SOCKEYE_EVENT_AUTHORIZE);
+        sockeye_result result = sockeye_accept(server.engine, event.token, 7, NULL, 0);
+        accepted += result == SOCKEYE_OK;
+        other += result != SOCKEYE_OK && result != SOCKEYE_ERR_STALE;
+        while (result == SOCKEYE_OK && sockeye_queue_poll(server.queue, &event, sizeof event, 1, 1000) == 1) {
+            connected += event.kind == SOCKEYE_EVENT_CONNECT;
+            disconnected += event.kind == SOCKEYE_EVENT_DISCONNECT && event.user == 7;
+            if (event.kind == SOCKEYE_EVENT_DISCONNECT)
+                break;
+        }
+    }
+    GIVES("accept is OK or stale", 0, other);
+    GIVES("each accepted socket connects", accepted, connected);
+    GIVES("and disconnects, with its user value", accepted, disconnected);
+    server_end(&server);
+}
+
+static int is_room(const sockeye_event *event, sockeye_result status, const char *room, sockeye_socket socket)
+{
+    return event->status == status && is_text(event->name_ptr, event->name_len, room) && (!socket || event->socket == socket);
+}
+
+static void room_events(void)
+{
+    struct server server = server_start();
+    sockeye_nsp_options tell = nsp_options_of(SOCKEYE_NSP_ROOM_EVENTS, NULL);
+    sockeye_bytes room = bytes_of("r");
+    sockeye_nsp nsp = 0;
+    char answer[256];
+    NEED(sockeye_namespace(server.engine, "/rooms", 6, &tell, &nsp) == SOCKEYE_OK);
+    int fd = sio_open_as(server.port, "40/rooms,", answer, sizeof answer);
+    NEED(fd >= 0);
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_ROOM);
+    CHECK("the socket's own room comes to be first", event.status == SOCKEYE_ROOM_CREATE && event.name_len == 20);
+    sockeye_socket peer = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
+    GIVES("join", SOCKEYE_OK, sockeye_socket_join(server.engine, peer, &room, 1));
+    event = server_next(&server, SOCKEYE_EVENT_ROOM);
+    CHECK("a room comes to be", is_room(&event, SOCKEYE_ROOM_CREATE, "r", 0));
+    event = server_next(&server, SOCKEYE_EVENT_ROOM);
+    CHECK("and is joined", is_room(&event, SOCKEYE_ROOM_JOIN, "r", peer));
+    GIVES("leave", SOCKEYE_OK, sockeye_socket_leave(server.engine, peer, &room, 1));
+    event = server_next(&server, SOCKEYE_EVENT_ROOM);
+    CHECK("it is left", is_room(&event, SOCKEYE_ROOM_LEAVE, "r", peer));
+    event = server_next(&server, SOCKEYE_EVENT_ROOM);
+    CHECK("and is no more", is_room(&event, SOCKEYE_ROOM_DELETE, "r", 0));
+    close(fd);
+    event = server_next(&server, SOCKEYE_EVENT_DISCONNECTING);
+    CHECK("DISCONNECTING still has the rooms", contains(event.data, event.data_len, "\"rooms\":["));
+    server_end(&server);
+}
+
+static void bare_engine(void)
+{
+    sockeye_options options = default_options();
+    sockeye_nsp nsp = 0;
+    sockeye_emission e = emission_of("x", "[]");
+    char answer[256];
+    options.flags = SOCKEYE_OPT_ENGINE_ONLY;
+    struct server server = server_new(&options);
+    server_listen(&server);
+    int fd = ws_open(server.port, "/engine.io/?EIO=4&transport=websocket");
+    NEED(fd >= 0 && ws_recv(fd, answer, sizeof answer) > 0);
+    sockeye_socket peer = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
+    ws_send(fd, "4hello");
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_MESSAGE);
+    CHECK("a text message", event.socket == peer && !(event.flags & SOCKEYE_EVENT_BINARY) && is_text(event.data, event.data_len, "hello"));
+    ws_send_bytes(fd, FRAME_BINARY, "\x01\x02", 2);
+    event = server_next(&server, SOCKEYE_EVENT_MESSAGE);
+    CHECK("a binary message",
+          event.flags & SOCKEYE_EVENT_BINARY && event.attachment_count == 1 && is_text(event.attachments[0].ptr, event.attachments[0].len, "\x01\x02"));
+    GIVES("send text", SOCKEYE_OK, sockeye_send(server.engine, peer, "back", 4, 0));
+    GIVES("send bytes", SOCKEYE_OK, sockeye_send(server.engine, peer, "\x03", 1, SOCKEYE_BINARY));
+    GIVES("send text that is not UTF-8", SOCKEYE_ERR_BAD_UTF8, sockeye_send(server.engine, peer, "\xff", 1, 0));
+    CHECK("they arrive", ws_recv(fd, answer, sizeof answer) > 0 && strcmp(answer, "4back") == 0 && ws_recv(fd, answer, sizeof answer) == 1 && answer[0] == 3);
+    GIVES("events are of Socket.IO", SOCKEYE_ERR_UNSUPPORTED, sockeye_emit(server.engine, peer, &e, NULL));
+    GIVES("namespaces too", SOCKEYE_ERR_UNSUPPORTED, sockeye_namespace(server.engine, "/x", 2, NULL, &nsp));
+    close(fd);
+    server_end(&server);
+}
+
+int main(void)
+{
+    handshakes();
+    dynamic_namespaces();
+    accepted_but_gone();
+    refused_connections();
+    room_events();
+    bare_engine();
+    return contract_report();
+}
