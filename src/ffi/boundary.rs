@@ -107,39 +107,22 @@ fn utf8<'a>(bytes: &'a [u8], what: &str) -> Outcome<&'a str> {
         .map_err(|error| Error::new(Code::BadUtf8, format!("{what} is not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-/// As many elements as a list keeps without memory of its own: the attachments of most events, the rooms of most targets.
+/// As many elements as need no memory: the attachments of most events, the rooms of most targets.
 const FEW: usize = 4;
 
-/// The elements of an array that the host gave.
-pub enum List<T> {
-    Few([T; FEW], usize),
-    Many(Vec<T>),
-}
-
-impl<T> std::ops::Deref for List<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        match self {
-            List::Few(items, len) => items.get(..*len).unwrap_or_default(),
-            List::Many(items) => items,
-        }
-    }
-}
-
-/// An array of what `convert` makes of byte strings.
+/// Runs `run` with an array of what `convert` makes of byte strings.
 ///
 /// # Safety
 /// `list` is NULL or valid for `count` elements, each of which is as in [`bytes`].
-unsafe fn list_of<'a, T: Copy + Default>(
-    list: *const sockeye_bytes,
-    count: usize,
+unsafe fn with_list<'a, T: Copy + Default, R>(
+    list: (*const sockeye_bytes, usize),
     what: &str,
     convert: impl Fn(&'a [u8]) -> Outcome<T>,
-) -> Outcome<List<T>> {
-    let mut few = [T::default(); FEW];
+    run: impl FnOnce(&[T]) -> Outcome<R>,
+) -> Outcome<R> {
+    let (list, count) = list;
     if count == 0 {
-        return Ok(List::Few(few, 0));
+        return run(&[]);
     }
     if list.is_null() {
         return Err(Error::new(Code::Invalid, format!("{what} is NULL, its count {count}")));
@@ -151,31 +134,59 @@ unsafe fn list_of<'a, T: Copy + Default>(
     let list = unsafe { std::slice::from_raw_parts(list, count) };
     // SAFETY: the caller's promise about each element.
     let item = |item: &sockeye_bytes| convert(unsafe { bytes(item.ptr.cast(), item.len, what) }?);
-    if count > FEW {
-        return list.iter().map(item).collect::<Outcome<_>>().map(List::Many);
-    }
-    for (to, from) in few.iter_mut().zip(list) {
+    let mut few = [T::default(); FEW];
+    let Some(items) = few.get_mut(..count) else {
+        return run(&list.iter().map(item).collect::<Outcome<Vec<T>>>()?);
+    };
+    for (to, from) in items.iter_mut().zip(list) {
         *to = item(from)?;
     }
-    Ok(List::Few(few, count))
+    run(items)
 }
 
-/// An array of byte strings.
+/// Runs `run` with an array of byte strings: attachments.
 ///
 /// # Safety
-/// As [`list_of`].
-pub unsafe fn byte_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<List<&'a [u8]>> {
+/// As [`with_list`].
+pub unsafe fn with_bytes<R>(
+    list: (*const sockeye_bytes, usize),
+    what: &str,
+    run: impl FnOnce(&[&[u8]]) -> Outcome<R>,
+) -> Outcome<R> {
     // SAFETY: the caller's promise.
-    unsafe { list_of(list, count, what, Ok) }
+    unsafe { with_list(list, what, Ok, run) }
 }
 
-/// An array of texts: rooms.
+/// Runs `run` with an array of texts: rooms.
 ///
 /// # Safety
-/// As [`list_of`].
-pub unsafe fn text_list<'a>(list: *const sockeye_bytes, count: usize, what: &str) -> Outcome<List<&'a str>> {
+/// As [`with_list`].
+pub unsafe fn with_texts<R>(
+    list: (*const sockeye_bytes, usize),
+    what: &str,
+    run: impl FnOnce(&[&str]) -> Outcome<R>,
+) -> Outcome<R> {
     // SAFETY: the caller's promise.
-    unsafe { list_of(list, count, what, |item| utf8(item, what)) }
+    unsafe { with_list(list, what, |item| utf8(item, what), run) }
+}
+
+/// A struct that the host gave.
+pub enum Given<'a, T> {
+    /// As this library knows it: used where it is.
+    Whole(&'a T),
+    /// Of another length: copied, so that it is whole.
+    Part(Box<T>),
+}
+
+impl<T> std::ops::Deref for Given<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Given::Whole(value) => value,
+            Given::Part(value) => value,
+        }
+    }
 }
 
 /// A struct that starts with its `size`: fields that the host's header did not know are zero, a tail that this library does not
@@ -183,17 +194,26 @@ pub unsafe fn text_list<'a>(list: *const sockeye_bytes, count: usize, what: &str
 ///
 /// # Safety
 /// `ptr` is NULL or valid for as many bytes as its first `uint32_t` says, and `T` is `repr(C)` plain data for which zeroes are valid.
-pub unsafe fn sized<T: Copy>(ptr: *const T, what: &str) -> Outcome<T> {
+/// The host does not change the struct during the call.
+pub unsafe fn sized<'a, T: Copy>(ptr: *const T, what: &str) -> Outcome<Given<'a, T>> {
     if ptr.is_null() {
         return Err(null(what));
     }
     // SAFETY: every struct of the ABI starts with its size.
     let size = unsafe { ptr.cast::<u32>().read_unaligned() } as usize;
-    if size == size_of::<T>() {
-        // SAFETY: the struct is whole.
-        return Ok(unsafe { ptr.read_unaligned() });
+    if size == size_of::<T>() && ptr.is_aligned() {
+        // SAFETY: the struct is whole and aligned, and nobody changes it.
+        return Ok(Given::Whole(unsafe { &*ptr }));
     }
-    // SAFETY: the caller's promise: the struct is as long as it says.
+    // SAFETY: the caller's promise.
+    unsafe { completed(ptr, size, what) }.map(|value| Given::Part(Box::new(value)))
+}
+
+/// # Safety
+/// `ptr` is valid for `size` bytes; zeroes are valid for `T`.
+#[cold]
+unsafe fn completed<T: Copy>(ptr: *const T, size: usize, what: &str) -> Outcome<T> {
+    // SAFETY: the caller's promise.
     let given = unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), size) };
     if size < size_of::<u64>() {
         return Err(Error::new(Code::Invalid, format!("{what}.size is {size}; set it to sizeof")));

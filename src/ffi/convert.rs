@@ -50,24 +50,28 @@ pub unsafe fn with_emission<T>(
         let text = format!("emission.flags has unknown bits: {:#x}", given.flags & !EMISSION_FLAGS);
         return Err(Error::new(Code::Invalid, text));
     }
+    // SAFETY: the caller's promise: a message that was not freed.
+    if let Some(message) = unsafe { given.prepared.as_ref() } {
+        return run(&emission_of(Payload::Prepared(message.prepared()), &given));
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let args = arguments(given.data, given.data_len, given.flags & SOCKEYE_TRUST_JSON != 0, "emission.data")?;
+        let name = name_of(engine, &given)?;
+        with_bytes((given.attachments, given.attachment_count), "emission.attachments", |attachments| {
+            run(&emission_of(Payload::Parts { name_json: &name, args, attachments }, &given))
+        })
+    }
+}
+
+fn emission_of<'a>(payload: Payload<'a>, given: &sockeye_emission) -> Emission<'a> {
     let has = |flag: u32| given.flags & flag != 0;
-    let make = |payload| Emission {
+    Emission {
         payload,
         volatile: has(SOCKEYE_VOLATILE),
         compress: !has(SOCKEYE_COMPRESS_OFF),
         ack_timeout_ms: has(SOCKEYE_EXPECT_ACK).then_some(given.timeout_ms),
-    };
-    // SAFETY: the caller's promise: a message that was not freed.
-    if let Some(message) = unsafe { given.prepared.as_ref() } {
-        return run(&make(Payload::Prepared(message.prepared())));
     }
-    // SAFETY: the caller's promise.
-    let (name, args, attachments) = unsafe {
-        let args = arguments(given.data, given.data_len, has(SOCKEYE_TRUST_JSON), "emission.data")?;
-        let attachments = byte_list(given.attachments, given.attachment_count, "emission.attachments")?;
-        (name_of(engine, &given)?, args, attachments)
-    };
-    run(&make(Payload::Parts { name_json: &name, args, attachments: &attachments }))
 }
 
 /// # Safety
@@ -102,12 +106,7 @@ pub unsafe fn with_target<T>(
     run: impl FnOnce(u32, &Target<'_>) -> Outcome<T>,
 ) -> Outcome<T> {
     // SAFETY: the caller's promise.
-    let (given, rooms, except) = unsafe {
-        let given = sized(target, "target")?;
-        let rooms = text_list(given.rooms, given.room_count, "target.rooms")?;
-        let except = text_list(given.except, given.except_count, "target.except")?;
-        (given, rooms, except)
-    };
+    let given = unsafe { sized(target, "target") }?;
     if given.flags & !SOCKEYE_LOCAL != 0 {
         return Err(Error::new(Code::Invalid, format!("target.flags has unknown bits: {:#x}", given.flags)));
     }
@@ -122,5 +121,12 @@ pub unsafe fn with_target<T>(
         return Err(Error::new(Code::Invalid, format!("there is no namespace {nsp}")));
     }
     let local = given.flags & SOCKEYE_LOCAL != 0;
-    run(nsp, &Target { from: given.from, rooms: &rooms, except: &except, local })
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_texts((given.rooms, given.room_count), "target.rooms", |rooms| {
+            with_texts((given.except, given.except_count), "target.except", |except| {
+                run(nsp, &Target { from: given.from, rooms, except, local })
+            })
+        })
+    }
 }

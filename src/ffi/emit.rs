@@ -147,10 +147,10 @@ unsafe fn acknowledge(
     trusted: bool,
 ) -> Outcome<()> {
     // SAFETY: the caller's promises.
-    let (args, attachments) = unsafe {
-        (arguments(data.0, data.1, trusted, "data")?, byte_list(attachments.0, attachments.1, "attachments")?)
-    };
-    engine.server().acknowledge(token, args, &attachments)
+    unsafe {
+        let args = arguments(data.0, data.1, trusted, "data")?;
+        with_bytes(attachments, "attachments", |attachments| engine.server().acknowledge(token, args, attachments))
+    }
 }
 
 /// Sends a message on a bare Engine.IO session (`SOCKEYE_OPT_ENGINE_ONLY`): text, or with `SOCKEYE_BINARY` bytes.
@@ -238,37 +238,32 @@ unsafe fn operation(engine: &sockeye_engine, op: *mut sockeye_op) -> Outcome<()>
             }
             SOCKEYE_OP_BROADCAST => broadcast(engine, given.target, given.emission, token_out),
             SOCKEYE_OP_ACK => {
-                let emission = match given.emission.is_null() {
-                    true => None,
-                    false => Some(sized(given.emission, "emission")?),
-                };
-                let (data, attachments, flags) = emission
-                    .map_or(((std::ptr::null(), 0), (std::ptr::null(), 0), 0), |given| {
-                        ((given.data, given.data_len), (given.attachments, given.attachment_count), given.flags)
-                    });
-                acknowledge(engine, given.token, data, attachments, flags & SOCKEYE_TRUST_JSON != 0)
+                if given.emission.is_null() {
+                    return acknowledge(engine, given.token, (std::ptr::null(), 0), (std::ptr::null(), 0), false);
+                }
+                let what = sized(given.emission, "emission")?;
+                let attachments = (what.attachments, what.attachment_count);
+                let trusted = what.flags & SOCKEYE_TRUST_JSON != 0;
+                acknowledge(engine, given.token, (what.data, what.data_len), attachments, trusted)
             }
             SOCKEYE_OP_SEND => {
-                let given = (given.socket, sized(given.emission, "emission")?);
-                let attachments = byte_list(given.1.attachments, given.1.attachment_count, "emission.attachments")?;
-                match *attachments {
-                    [binary] => server.send_raw(given.0, binary, true),
-                    [] => server.send_raw(
-                        given.0,
-                        text(given.1.data, given.1.data_len, "emission.data")?.as_bytes(),
-                        false,
-                    ),
+                let message = sized(given.emission, "emission")?;
+                let attachments = (message.attachments, message.attachment_count);
+                with_bytes(attachments, "emission.attachments", |attachments| match *attachments {
+                    [binary] => server.send_raw(given.socket, binary, true),
+                    [] => {
+                        let data = text(message.data, message.data_len, "emission.data")?;
+                        server.send_raw(given.socket, data.as_bytes(), false)
+                    }
                     _ => Err(Error::new(Code::Invalid, "a message is text, or one attachment")),
-                }
+                })
             }
-            SOCKEYE_OP_JOIN => {
-                let rooms = text_list(given.rooms, given.room_count, "rooms")?;
-                with_outbox(|out| server.join(given.socket, &rooms, out))
-            }
-            SOCKEYE_OP_LEAVE => {
-                let rooms = text_list(given.rooms, given.room_count, "rooms")?;
-                with_outbox(|out| server.leave(given.socket, &rooms, out))
-            }
+            SOCKEYE_OP_JOIN => with_texts((given.rooms, given.room_count), "rooms", |rooms| {
+                with_outbox(|out| server.join(given.socket, rooms, out))
+            }),
+            SOCKEYE_OP_LEAVE => with_texts((given.rooms, given.room_count), "rooms", |rooms| {
+                with_outbox(|out| server.leave(given.socket, rooms, out))
+            }),
             SOCKEYE_OP_DISCONNECT => super::sockets::disconnect(engine, given.socket, given.flags),
             other => Err(Error::new(Code::Invalid, format!("op.kind {other} is no SOCKEYE_OP_*"))),
         }

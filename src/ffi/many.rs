@@ -22,9 +22,10 @@ pub unsafe extern "C" fn sockeye_sockets_join(
     // SAFETY: the caller's promises.
     unsafe {
         on_engine(engine, |engine| {
-            let rooms = text_list(rooms, count, "rooms")?;
-            with_target(engine, target, |nsp, target| {
-                with_outbox(|out| engine.server().sockets_join(nsp, target, &rooms, out))
+            with_texts((rooms, count), "rooms", |rooms| {
+                with_target(engine, target, |nsp, target| {
+                    with_outbox(|out| engine.server().sockets_join(nsp, target, rooms, out))
+                })
             })?;
             Ok(SOCKEYE_OK)
         })
@@ -45,9 +46,10 @@ pub unsafe extern "C" fn sockeye_sockets_leave(
     // SAFETY: the caller's promises.
     unsafe {
         on_engine(engine, |engine| {
-            let rooms = text_list(rooms, count, "rooms")?;
-            with_target(engine, target, |nsp, target| {
-                with_outbox(|out| engine.server().sockets_leave(nsp, target, &rooms, out))
+            with_texts((rooms, count), "rooms", |rooms| {
+                with_target(engine, target, |nsp, target| {
+                    with_outbox(|out| engine.server().sockets_leave(nsp, target, rooms, out))
+                })
             })?;
             Ok(SOCKEYE_OK)
         })

@@ -164,8 +164,7 @@ pub unsafe extern "C" fn sockeye_socket_join(
     // SAFETY: the caller's promises.
     unsafe {
         on_engine(engine, |engine| {
-            let rooms = text_list(rooms, count, "rooms")?;
-            with_outbox(|out| engine.server().join(socket, &rooms, out))?;
+            with_texts((rooms, count), "rooms", |rooms| with_outbox(|out| engine.server().join(socket, rooms, out)))?;
             Ok(SOCKEYE_OK)
         })
     }
@@ -185,8 +184,7 @@ pub unsafe extern "C" fn sockeye_socket_leave(
     // SAFETY: the caller's promises.
     unsafe {
         on_engine(engine, |engine| {
-            let rooms = text_list(rooms, count, "rooms")?;
-            with_outbox(|out| engine.server().leave(socket, &rooms, out))?;
+            with_texts((rooms, count), "rooms", |rooms| with_outbox(|out| engine.server().leave(socket, rooms, out)))?;
             Ok(SOCKEYE_OK)
         })
     }

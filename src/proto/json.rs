@@ -190,7 +190,10 @@ pub(super) fn string_end(bytes: &[u8]) -> (usize, bool) {
 
 /// What stands between the brackets of an array known to be valid, trimmed; `None` for any other value.
 pub(super) fn inside(text: &str) -> Option<&str> {
-    Some(trim(trim(text).strip_prefix('[')?.strip_suffix(']')?))
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inside) => Some(trim(inside)),
+        None => Some(trim(trim(text).strip_prefix('[')?.strip_suffix(']')?)),
+    }
 }
 
 /// The length of the string or number that a valid element list starts with, and whether it has no escapes; for other
