@@ -11,9 +11,10 @@ use std::io::Write as _;
 const EXACT_DIGITS_MAX: usize = 15;
 
 /// The first integer that has a neighbour an `f64` cannot tell from it: below it, integers print as themselves.
-const EXACT_INTEGERS_END: f64 = 9_007_199_254_740_992.0;
+const EXACT_INTEGERS_END: u64 = 1 << 53;
 
-/// An acknowledgement id: the bits of a non-negative `f64`, or the one NaN that [`f64::NAN`] is. Equal ids print equally.
+/// An acknowledgement id: an integer below 2^53 as it is; any other `f64` (larger, infinite, NaN) as its bits, which are larger
+/// numbers than those. Equal ids print equally.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AckId(u64);
 
@@ -21,7 +22,11 @@ pub struct AckId(u64);
 impl AckId {
     /// The id that counters like ours give out. Above 2^53 the nearest number that an `f64` can hold.
     pub fn from_u64(id: u64) -> Self {
-        Self((id as f64).to_bits())
+        if id < EXACT_INTEGERS_END { Self(id) } else { Self((id as f64).to_bits()) }
+    }
+
+    fn from_f64(id: f64) -> Self {
+        if id < EXACT_INTEGERS_END as f64 { Self(id as u64) } else { Self(id.to_bits()) }
     }
 
     /// Takes the id off the front of `text`: greedily, every digit and every character that JavaScript counts as white
@@ -47,7 +52,7 @@ impl AckId {
         if run.is_empty() {
             return (None, text);
         }
-        (Some(Self(parse_number(run).to_bits())), rest)
+        (Some(Self::from_f64(parse_number(run))), rest)
     }
 
     /// How many bytes [`AckId::write`] appends.
@@ -72,14 +77,16 @@ impl AckId {
 
     /// The id as an integer, if it is one that an `f64` holds exactly.
     pub fn exact(self) -> Option<u64> {
-        let id = f64::from_bits(self.0);
-        (id < EXACT_INTEGERS_END).then_some(id as u64)
+        (self.0 < EXACT_INTEGERS_END).then_some(self.0)
     }
 }
 
 impl fmt::Debug for AckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AckId({})", f64::from_bits(self.0))
+        match self.exact() {
+            Some(id) => write!(f, "AckId({id})"),
+            None => write!(f, "AckId({})", f64::from_bits(self.0)),
+        }
     }
 }
 

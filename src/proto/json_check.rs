@@ -175,11 +175,17 @@ impl Reader<'_> {
 /// How many bytes, in steps of 16 and then 8, hold no quote, backslash or control character; then up to the first such byte.
 fn plain_len(bytes: &[u8]) -> usize {
     let (chunks, _) = bytes.as_chunks::<16>();
-    // Without a way out in the inner loop, so that it becomes a few vector instructions.
-    let ends_string = |byte: &u8| u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < b' ');
-    let has_none = |chunk: &&[u8; 16]| chunk.iter().fold(0, |found, byte| found | ends_string(byte)) == 0;
-    let start = chunks.iter().take_while(has_none).count() * 16;
+    let start = chunks.iter().position(ends_within).unwrap_or(chunks.len()) * 16;
     start + plain_words(bytes.get(start..).unwrap_or_default())
+}
+
+/// Whether a string may end in these bytes. Without a way out of the loop, so that it becomes a few vector instructions.
+fn ends_within(chunk: &[u8; 16]) -> bool {
+    let mut marks = [0u8; 16];
+    for (mark, byte) in marks.iter_mut().zip(chunk) {
+        *mark = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < b' ');
+    }
+    u128::from_ne_bytes(marks) != 0
 }
 
 /// As [`plain_len`], in steps of eight.
