@@ -153,8 +153,14 @@ fn split_type(text: &str) -> Result<(u8, &str), DecodeError> {
 
 /// The count before the first `-`, in any form that `Number()` reads.
 fn split_attachments<'a>(text: &'a str, limits: &Limits) -> Result<(u32, &'a str), DecodeError> {
-    let (count, rest) = text.split_once('-').ok_or(DecodeError::AttachmentCount)?;
-    let count = parse_number(count);
+    let (count, rest) = match text.as_bytes() {
+        // What all encoders write for a few.
+        [digit @ b'1'..=b'9', b'-', ..] => (f64::from(digit - b'0'), text.get(2..).unwrap_or_default()),
+        _ => {
+            let (count, rest) = text.split_once('-').ok_or(DecodeError::AttachmentCount)?;
+            (parse_number(count), rest)
+        }
+    };
     if !count.is_finite() || count.fract() != 0.0 || count < 1.0 {
         return Err(DecodeError::AttachmentCount);
     }

@@ -140,7 +140,9 @@ impl Connection {
     }
 
     fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
-        let found = self.sockets.iter().find(|socket| *socket.nsp.name == *nsp && socket.state() != State::Pending);
+        // All names start with a slash, so those of one character are the same.
+        let is_it = |name: &str| name.len() == nsp.len() && (nsp.len() == 1 || name == nsp);
+        let found = self.sockets.iter().find(|socket| is_it(&socket.nsp.name) && socket.state() != State::Pending);
         found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
     }
 
