@@ -95,6 +95,17 @@ impl Connection {
         }
     }
 
+    /// Waits for the kernel to tell that there is something to read, whatever the runtime assumes of a new stream: a client's requests
+    /// on two connections are then taken in the order in which they came.
+    pub fn await_first_bytes(&mut self) {
+        let forgotten: io::Result<()> =
+            self.stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        debug_assert!(forgotten.is_err());
+        if self.await_readable() {
+            self.waker.wake_by_ref();
+        }
+    }
+
     /// Asks to be woken when there is something to read; true if that is so already.
     pub fn await_readable(&mut self) -> bool {
         let mut cx = Context::from_waker(&self.waker);

@@ -123,8 +123,6 @@ pub struct Shard {
     pub atoms: AtomCache,
     /// When what is left is cut off, once the engine closes.
     pub closing: Option<u64>,
-    /// New connections that are readable: read when the runtime has looked at the others.
-    fresh: Vec<Key>,
     listeners: Vec<TcpListener>,
     accept_after_ms: u64,
     ready: Arc<Ready>,
@@ -168,7 +166,6 @@ impl Shard {
             mounts,
             atoms: AtomCache::default(),
             closing: None,
-            fresh: Vec::new(),
             listeners: Vec::new(),
             accept_after_ms: 0,
             ready: Arc::default(),
@@ -206,10 +203,6 @@ impl Shard {
                 return Poll::Ready(());
             }
             self.mailbox.begin_turn();
-            if !self.fresh.is_empty() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if self.is_quiet() && self.sleep(cx) {
                 return Poll::Pending;
             }
@@ -341,10 +334,8 @@ impl Shard {
         let key = self.connections.insert(connection);
         self.schedule_connection(key);
         self.resume(key);
-        // Not read before the kernel has told in which order connections became readable: a client's requests on two new
-        // connections are taken in the order in which they came.
-        if self.connections.get_mut(key).is_some_and(Connection::await_readable) {
-            self.fresh.push(key);
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.await_first_bytes();
         }
     }
 
@@ -355,9 +346,6 @@ impl Shard {
     // ---- reading --------------------------------------------------------------------------------------------------
 
     fn read_ready(&mut self) {
-        for key in std::mem::take(&mut self.fresh) {
-            self.read(key);
-        }
         let mut ready = std::mem::take(&mut self.ready_buffer);
         std::mem::swap(&mut *self.ready.indexes.lock(), &mut ready);
         for index in ready.drain(..) {
