@@ -6,7 +6,7 @@ use super::connection::Role;
 use super::http::response::{self, EngineError};
 use super::http::{EngineQuery, Head, HeaderLines, query};
 use super::jsonp;
-use super::request::Refusal;
+use super::request::{Place, Refusal};
 use super::session::{Active, Session};
 use super::shard::Shard;
 use super::table::Key;
@@ -195,10 +195,10 @@ impl Shard {
     }
 
     /// A WebSocket upgrade on the engine's path: a new session, or a transport for one that exists.
-    pub fn upgrade_request(&mut self, key: Key, head: Head) {
+    pub fn upgrade_request(&mut self, key: Key, head: Head, place: Place) {
         let query = EngineQuery::parse(head.query_text());
-        self.settle_session(&query);
-        let session = match self.check_request(&head, &query) {
+        self.settle_session(place);
+        let session = match self.check_request(&head, &query, place) {
             Ok(session) => session,
             Err(refusal) => return self.refuse_request(key, &head, &refusal),
         };

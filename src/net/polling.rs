@@ -141,7 +141,8 @@ impl Shard {
     pub fn go_on_with_post(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if let Role::Stalled { head, body } = std::mem::replace(&mut connection.role, Role::Head) {
-            self.request(key, *head, &body);
+            let place = self.place_of(&head);
+            self.request(key, *head, place, &body);
             self.resume(key);
         }
     }

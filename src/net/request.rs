@@ -32,12 +32,13 @@ impl Shard {
                 return bytes.len();
             }
         };
-        if let Place::Elsewhere(shard) = self.place_of(&head) {
+        let place = self.place_of(&head);
+        if let Place::Elsewhere(shard) = place {
             self.move_connection(key, shard, bytes);
             return 0;
         }
         if head.body_kind() == BodyKind::None {
-            self.request(key, head, b"");
+            self.request(key, head, place, b"");
             return used;
         }
         let decoder = BodyDecoder::new(head.body_kind());
@@ -46,10 +47,10 @@ impl Shard {
             && body.len() <= self.config.message_max
         {
             let len = body.len();
-            self.request(key, head, body);
+            self.request(key, head, place, body);
             return used + len;
         }
-        if let (Place::Here(session), Method::Post) = (self.place_of(&head), head.method())
+        if let (Place::Here(session), Method::Post) = (place, head.method())
             && !self.begin_post(key, &head, session)
         {
             // Its body will not be read.
@@ -75,7 +76,8 @@ impl Shard {
         match incoming.decoder.feed(bytes, &mut incoming.body, max) {
             Ok(progress) if progress.done => {
                 if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head) {
-                    self.request(key, incoming.head, &incoming.body);
+                    let place = self.place_of(&incoming.head);
+                    self.request(key, incoming.head, place, &incoming.body);
                 }
                 progress.consumed
             }
@@ -104,17 +106,18 @@ impl Shard {
         }
     }
 
-    /// A whole request.
-    pub fn request(&mut self, key: Key, head: Head, body: &[u8]) {
+    /// A whole request, and where the session that it names is.
+    pub fn request(&mut self, key: Key, head: Head, place: Place, body: &[u8]) {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Head;
             connection.deadline_ms = self.now_us / 1000 + REQUEST_TIMEOUT_MS;
         }
-        if self.answer_file(key, &head) {
+        let is_engines = head.target().starts_with(self.config.path.as_str());
+        if (!is_engines || self.config.client_files.is_some()) && self.answer_file(key, &head) {
             return;
         }
-        if head.target().starts_with(self.config.path.as_str()) {
-            return self.engine_request(key, head, body);
+        if is_engines {
+            return self.engine_request(key, head, place, body);
         }
         self.answer(key, &head, |out, envelope| response::empty(out, 404, envelope));
     }
@@ -143,16 +146,16 @@ impl Shard {
         answered
     }
 
-    fn engine_request(&mut self, key: Key, head: Head, body: &[u8]) {
+    fn engine_request(&mut self, key: Key, head: Head, place: Place, body: &[u8]) {
         if head.is_websocket_upgrade() {
-            return self.upgrade_request(key, head);
+            return self.upgrade_request(key, head, place);
         }
         if head.method() == Method::Options && self.answer_preflight(key, &head) {
             return;
         }
         let query = EngineQuery::parse(head.query_text());
-        self.settle_session(&query);
-        let session = match self.check_request(&head, &query) {
+        self.settle_session(place);
+        let session = match self.check_request(&head, &query, place) {
             Ok(session) => session,
             Err(refusal) => return self.refuse_request(key, &head, &refusal),
         };
@@ -180,19 +183,22 @@ impl Shard {
     }
 
     /// Where the session that a request names is.
-    fn place_of(&self, head: &Head) -> Place {
+    pub fn place_of(&self, head: &Head) -> Place {
         if !head.target().starts_with(self.config.path.as_str()) {
             return Place::Unknown;
         }
-        match EngineQuery::parse(head.query_text()).sid {
-            Some(sid) => self.find_session(&sid),
-            None => Place::Unknown,
+        let query = head.query_text();
+        if query.contains('%') {
+            return EngineQuery::parse(query).sid.map_or(Place::Unknown, |sid| self.find_session(&sid));
         }
+        // Nothing to decode, as in all that clients send.
+        let sid = query.rsplit('&').find_map(|pair| pair.strip_prefix("sid="));
+        sid.map_or(Place::Unknown, |sid| self.find_session(sid))
     }
 
     /// Carries out what is due for the session that a request names: timers are coarser than requests.
-    pub fn settle_session(&mut self, query: &EngineQuery<'_>) {
-        if let Some(Place::Here(key)) = query.sid.as_deref().map(|sid| self.find_session(sid))
+    pub fn settle_session(&mut self, place: Place) {
+        if let Place::Here(key) = place
             && self.sessions.get(key).is_some_and(|session| session.deadline() <= self.now_ms())
         {
             self.look_at_session(key);
@@ -200,7 +206,7 @@ impl Shard {
     }
 
     /// Where the session of an id is.
-    pub fn find_session(&self, sid: &str) -> Place {
+    fn find_session(&self, sid: &str) -> Place {
         let client = Sid::slot(sid).and_then(|slot| self.server.sessions.at(slot));
         match client.filter(|client| client.sid.as_str() == sid) {
             None => Place::Unknown,
@@ -210,7 +216,7 @@ impl Shard {
     }
 
     /// The checks that the official server makes of every request on its path, in its order.
-    pub fn check_request(&self, head: &Head, query: &EngineQuery<'_>) -> Result<Option<Key>, Refusal> {
+    pub fn check_request(&self, head: &Head, query: &EngineQuery<'_>, place: Place) -> Result<Option<Key>, Refusal> {
         let upgrade = head.is_websocket_upgrade();
         let transport = query.transport.as_deref().unwrap_or_default();
         let enabled = match transport {
@@ -225,7 +231,8 @@ impl Shard {
             return Err(Refusal::new(EngineError::BadRequest, "name", "INVALID_ORIGIN"));
         }
         if let Some(sid) = query.sid.as_deref().filter(|sid| !sid.is_empty()) {
-            return self.check_session(sid, transport, query, upgrade).map(Some);
+            let key = self.check_session(place, transport, query, upgrade);
+            return key.map(Some).map_err(|refusal| refusal.about(sid));
         }
         if head.method() != Method::Get {
             return Err(Refusal::new(EngineError::BadHandshakeMethod, "method", method_name(head)));
@@ -238,17 +245,16 @@ impl Shard {
 
     fn check_session(
         &self,
-        sid: &str,
+        place: Place,
         transport: &str,
         query: &EngineQuery<'_>,
         upgrade: bool,
     ) -> Result<Key, Refusal> {
-        let Place::Here(key) = self.find_session(sid) else {
-            return Err(Refusal::new(EngineError::SessionIdUnknown, "sid", sid));
+        let (key, session) = match place {
+            Place::Here(key) => (key, self.sessions.get(key)),
+            Place::Unknown | Place::Elsewhere(_) => return Err(Refusal::new(EngineError::SessionIdUnknown, "sid", "")),
         };
-        let Some(session) = self.sessions.get(key) else {
-            return Err(Refusal::new(EngineError::SessionIdUnknown, "sid", sid));
-        };
+        let session = session.ok_or_else(|| Refusal::new(EngineError::SessionIdUnknown, "sid", ""))?;
         if !upgrade && session.client.transport().name() != transport {
             return Err(Refusal::new(EngineError::BadRequest, "name", "TRANSPORT_MISMATCH"));
         }
@@ -446,6 +452,14 @@ impl Refusal {
     /// A refusal in the official words.
     pub fn new(error: EngineError, what: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { error, message: "".into(), context: (what, value.into()) }
+    }
+
+    /// Puts the session id into a refusal that is about it.
+    fn about(mut self, sid: &str) -> Refusal {
+        if self.context.0 == "sid" {
+            self.context.1 = sid.to_owned();
+        }
+        self
     }
 }
 

@@ -13,6 +13,8 @@ use super::deadlines::Deadlines;
 thread_local! {
     /// Address of the mailbox whose shard this thread is; 0 elsewhere.
     static OWN: Cell<usize> = const { Cell::new(0) };
+    /// What this thread, being a shard, marked in its own mailbox: no other thread needs to see it.
+    static OWN_DIRTY: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// Depth of `cork`, and who is to be woken when it ends.
     static CORKED: Cell<u32> = const { Cell::new(0) };
     static DEFERRED: RefCell<Vec<Arc<Mailbox>>> = const { RefCell::new(Vec::new()) };
@@ -40,6 +42,9 @@ impl Mailbox {
 
     /// Marks a connection for the next flush.
     pub fn mark_dirty(self: &Arc<Self>, connection: u32) {
+        if self.is_own() {
+            return OWN_DIRTY.with_borrow_mut(|dirty| dirty.push(connection));
+        }
         self.dirty.lock().push(connection);
         self.wake();
     }
@@ -52,7 +57,7 @@ impl Mailbox {
 
     /// Makes the shard take a turn soon.
     pub fn wake(self: &Arc<Self>) {
-        if OWN.get() == Arc::as_ptr(self) as usize || self.notified.swap(true, Ordering::AcqRel) {
+        if self.is_own() || self.notified.swap(true, Ordering::AcqRel) {
             return;
         }
         if CORKED.get() > 0 {
@@ -60,6 +65,11 @@ impl Mailbox {
         } else {
             self.wake_now();
         }
+    }
+
+    /// Whether the calling thread is the shard that empties this mailbox.
+    fn is_own(&self) -> bool {
+        OWN.get() == std::ptr::from_ref(self) as usize
     }
 
     fn wake_now(&self) {
@@ -81,6 +91,9 @@ impl Mailbox {
     /// Takes the dirty connections.
     pub fn take_dirty(&self, into: &mut Vec<u32>) {
         std::mem::swap(&mut *self.dirty.lock(), into);
+        if self.is_own() {
+            OWN_DIRTY.with_borrow_mut(|dirty| into.append(dirty));
+        }
     }
 
     /// Drops whatever is left.
@@ -92,7 +105,8 @@ impl Mailbox {
 
     /// Whether something arrived that the turn has not taken.
     pub fn is_idle(&self) -> bool {
-        self.commands.lock().is_empty() && self.dirty.lock().is_empty()
+        let own = !self.is_own() || OWN_DIRTY.with_borrow(Vec::is_empty);
+        own && self.commands.lock().is_empty() && self.dirty.lock().is_empty()
     }
 }
 
