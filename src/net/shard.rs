@@ -4,6 +4,7 @@
 //! connection that has something to write, once. Tasks of their own for connections would cost memory and order; here the turn is a
 //! loop over keys that wakers left.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::pin::Pin;
@@ -56,6 +57,13 @@ pub struct Arrival {
     pub input: Vec<u8>,
 }
 
+thread_local! {
+    /// Address of the list that this thread, being a shard, empties, and what it put there itself: as the runtime's driver runs on
+    /// the same thread, that is nearly all, and needs no lock.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+    static OWN_INDEXES: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Indexes of what became ready: the wakers of a shard's connections put them here.
 #[derive(Default)]
 pub struct Ready {
@@ -65,14 +73,37 @@ pub struct Ready {
 
 impl Ready {
     fn push(&self, index: u32) {
-        let mut indexes = self.indexes.lock();
-        indexes.push(index);
-        // The first one wakes the shard.
-        if indexes.len() == 1
-            && let Some(waker) = &*self.shard.lock()
-        {
+        let add = |indexes: &mut Vec<u32>| {
+            indexes.push(index);
+            indexes.len() == 1
+        };
+        let is_first = match self.is_own() {
+            true => OWN_INDEXES.with_borrow_mut(add),
+            false => add(&mut self.indexes.lock()),
+        };
+        if is_first && let Some(waker) = &*self.shard.lock() {
             waker.wake_by_ref();
         }
+    }
+
+    fn is_own(&self) -> bool {
+        OWN.get() == std::ptr::from_ref(self) as usize
+    }
+
+    /// Says that this thread empties the list; `waker` is woken when it stops being empty.
+    fn own(&self, waker: Waker) {
+        OWN.set(std::ptr::from_ref(self) as usize);
+        *self.shard.lock() = Some(waker);
+    }
+
+    /// Takes all indexes, in exchange for an empty list.
+    fn take(&self, into: &mut Vec<u32>) {
+        OWN_INDEXES.with_borrow_mut(|own| std::mem::swap(own, into));
+        into.append(&mut self.indexes.lock());
+    }
+
+    fn is_empty(&self) -> bool {
+        OWN_INDEXES.with_borrow(Vec::is_empty) && self.indexes.lock().is_empty()
     }
 }
 
@@ -212,14 +243,14 @@ impl Shard {
     fn begin(&mut self, cx: &mut TaskContext<'_>) {
         let known = self.ready.shard.lock().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !known {
-            *self.ready.shard.lock() = Some(cx.waker().clone());
+            self.ready.own(cx.waker().clone());
             self.mailbox.own(cx.waker().clone());
         }
         self.mailbox.begin_turn();
     }
 
     fn is_quiet(&self) -> bool {
-        self.ready.indexes.lock().is_empty() && self.mailbox.is_idle() && self.peers.inbox(self.index).is_empty()
+        self.ready.is_empty() && self.mailbox.is_idle() && self.peers.inbox(self.index).is_empty()
     }
 
     /// Sets the alarm for the next timer; false if that is now.
@@ -347,7 +378,7 @@ impl Shard {
 
     fn read_ready(&mut self) {
         let mut ready = std::mem::take(&mut self.ready_buffer);
-        std::mem::swap(&mut *self.ready.indexes.lock(), &mut ready);
+        self.ready.take(&mut ready);
         for index in ready.drain(..) {
             if index == LISTENERS {
                 self.accept();

@@ -10,6 +10,7 @@
 //! is held, for most connections are idle most of the time.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::ack_id::{AckId, parse_number};
@@ -21,6 +22,14 @@ use super::socket_packet::{DecodeError, Limits, Packet, ROOT_NAMESPACE, decode};
 pub struct Reconstructor {
     /// The packet whose attachments are still coming; boxed, since most connections never have one.
     pending: Option<Box<Pending>>,
+}
+
+/// Text that a spare packet may keep room for: headers are short, and what is idle should be small.
+const SPARE_TEXT_MAX: usize = 1024;
+
+thread_local! {
+    /// The memory of the last packet that this thread was done with.
+    static SPARE: Cell<Option<Box<Pending>>> = const { Cell::new(None) };
 }
 
 #[derive(Debug)]
@@ -91,8 +100,19 @@ impl Reconstructor {
         check_placeholders(json, attachments)?;
         // Parts that the text leaves out, which have no span, are the root namespace and an empty payload.
         let (nsp, json) = (span_of(text, nsp), span_of(text, json).unwrap_or_default());
-        let header = Header { text: text.to_owned(), nsp, id, json, body };
-        self.pending = Some(Box::new(Pending { header, attachments, kept: Vec::new() }));
+        self.pending = Some(match SPARE.take() {
+            Some(mut pending) => {
+                pending.header.text.push_str(text);
+                let text = std::mem::take(&mut pending.header.text);
+                pending.header = Header { text, nsp, id, json, body };
+                pending.attachments = attachments;
+                pending
+            }
+            None => {
+                let header = Header { text: text.to_owned(), nsp, id, json, body };
+                Box::new(Pending { header, attachments, kept: Vec::new() })
+            }
+        });
         Ok(None)
     }
 
@@ -111,6 +131,15 @@ impl Reconstructor {
 }
 
 impl Complete<'_> {
+    /// Keeps the packet's memory for the next one on this thread.
+    pub fn recycle(mut self) {
+        if self.pending.header.text.capacity() <= SPARE_TEXT_MAX {
+            self.pending.header.text.clear();
+            self.pending.kept.clear();
+            SPARE.set(Some(self.pending));
+        }
+    }
+
     /// The packet, as [`decode`] gives the header.
     pub fn packet(&self) -> Packet<'_> {
         let Pending { header, attachments, .. } = &*self.pending;

@@ -101,12 +101,16 @@ impl Connection {
         let Some(complete) = self.reconstructor.accept(data).map_err(malformed)? else { return Ok(()) };
         let mut few = [&[][..]; FEW_ATTACHMENTS];
         let attachments = complete.attachments();
-        if attachments.len() > few.len() {
-            return self.packet(cx, complete.packet(), &attachments.collect::<Vec<_>>());
-        }
         let count = attachments.len();
-        few.iter_mut().zip(attachments).for_each(|(to, from)| *to = from);
-        self.packet(cx, complete.packet(), few.get(..count).unwrap_or_default())
+        let taken = match few.get_mut(..count) {
+            Some(few) => {
+                few.iter_mut().zip(attachments).for_each(|(to, from)| *to = from);
+                self.packet(cx, complete.packet(), few)
+            }
+            None => self.packet(cx, complete.packet(), &attachments.collect::<Vec<_>>()),
+        };
+        complete.recycle();
+        taken
     }
 
     fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[&[u8]]) {
