@@ -4,7 +4,8 @@
 //! in turns: read what is readable, carry out commands and timers, deliver events, then write each connection that has something to
 //! write, once. The files here are one story each about the same shard:
 //!
-//! - `engine`: the threads and their listeners; `shard`: a turn; `table` and `wheel`: where a shard keeps things and their times;
+//! - `engine`: the threads and their listeners; `shard`: a turn; `ready`, `table` and `wheel`: what a shard
+//!   looks at, where it keeps things, and their times;
 //! - `connection`: a TCP connection, its bytes in and out;
 //! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close.
@@ -16,6 +17,7 @@ mod handshake;
 pub mod http;
 mod jsonp;
 mod polling;
+mod ready;
 mod request;
 mod session;
 mod shard;

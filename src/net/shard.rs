@@ -4,12 +4,11 @@
 //! connection that has something to write, once. Tasks of their own for connections would cost memory and order; here the turn is a
 //! loop over keys that wakers left.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -20,6 +19,7 @@ use super::config::Config;
 use super::connection::{Connection, Role};
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
+use super::ready::Ready;
 use super::session::Session;
 use super::table::{Key, Table};
 use super::wheel::Wheel;
@@ -55,71 +55,6 @@ pub struct Arrival {
     pub stream: std::net::TcpStream,
     pub address: IpAddr,
     pub input: Vec<u8>,
-}
-
-thread_local! {
-    /// Address of the list that this thread, being a shard, empties, and what it put there itself: as the runtime's driver runs on
-    /// the same thread, that is nearly all, and needs no lock.
-    static OWN: Cell<usize> = const { Cell::new(0) };
-    static OWN_INDEXES: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Indexes of what became ready: the wakers of a shard's connections put them here.
-#[derive(Default)]
-pub struct Ready {
-    indexes: Mutex<Vec<u32>>,
-    shard: Mutex<Option<Waker>>,
-}
-
-impl Ready {
-    fn push(&self, index: u32) {
-        let add = |indexes: &mut Vec<u32>| {
-            indexes.push(index);
-            indexes.len() == 1
-        };
-        let is_first = match self.is_own() {
-            true => OWN_INDEXES.with_borrow_mut(add),
-            false => add(&mut self.indexes.lock()),
-        };
-        if is_first && let Some(waker) = &*self.shard.lock() {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn is_own(&self) -> bool {
-        OWN.get() == std::ptr::from_ref(self) as usize
-    }
-
-    /// Says that this thread empties the list; `waker` is woken when it stops being empty.
-    fn own(&self, waker: Waker) {
-        OWN.set(std::ptr::from_ref(self) as usize);
-        *self.shard.lock() = Some(waker);
-    }
-
-    /// Takes all indexes, in exchange for an empty list.
-    fn take(&self, into: &mut Vec<u32>) {
-        OWN_INDEXES.with_borrow_mut(|own| std::mem::swap(own, into));
-        into.append(&mut self.indexes.lock());
-    }
-
-    fn is_empty(&self) -> bool {
-        OWN_INDEXES.with_borrow(Vec::is_empty) && self.indexes.lock().is_empty()
-    }
-}
-
-/// Wakes one connection.
-struct ConnectionWaker {
-    ready: Arc<Ready>,
-    index: u32,
-}
-
-impl Wake for ConnectionWaker {
-    fn wake(self: Arc<Self>) {
-        self.ready.push(self.index);
-    }
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.ready.push(self.index);
-    }
 }
 
 /// Index of the listeners among what is ready.
@@ -241,8 +176,7 @@ impl Shard {
     }
 
     fn begin(&mut self, cx: &mut TaskContext<'_>) {
-        let known = self.ready.shard.lock().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !known {
+        if !self.ready.is_owned_by(cx.waker()) {
             self.ready.own(cx.waker().clone());
             self.mailbox.own(cx.waker().clone());
         }
@@ -371,7 +305,7 @@ impl Shard {
     }
 
     fn waker(&self, index: u32) -> Waker {
-        Arc::new(ConnectionWaker { ready: self.ready.clone(), index }).into()
+        self.ready.waker(index)
     }
 
     // ---- reading --------------------------------------------------------------------------------------------------

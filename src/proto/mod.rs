@@ -6,7 +6,7 @@
 //! - [`engine_packet`] and [`payload`]: Engine.IO packets, and the long-polling bodies that hold several of them;
 //! - [`socket_packet`] and [`socket_encode`]: Socket.IO packets of protocol revision 5, read and written, with [`ack_id`]
 //!   for their ids;
-//! - [`binary`]: packets that travel with binary attachments;
+//! - [`binary`]: packets that travel with binary attachments; `placeholder`: what stands for those in the JSON;
 //! - [`json`]: payloads as text slices, checked (by `json_check`) and cut but never turned into a tree.
 //!
 //! Invariants: nothing here opens a socket, takes a lock or reads a clock, and no input makes anything here panic.
@@ -19,6 +19,7 @@ pub mod engine_packet;
 pub mod json;
 mod json_check;
 pub mod payload;
+mod placeholder;
 pub mod session;
 pub mod socket_encode;
 pub mod socket_packet;

@@ -222,11 +222,6 @@ impl Namespace {
         if owner { members.sockets.get(&socket.id) } else { None }
     }
 
-    /// How many sockets are connected.
-    pub fn len(&self) -> usize {
-        self.members.read().sockets.len()
-    }
-
     /// All rooms that have members, the sockets' own included.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         let members = self.members.read();

@@ -15,7 +15,7 @@ use crate::proto::websocket::{self, Opcode};
 
 /// From this length on a shared frame is queued by reference: below, copying costs less than a reference count and one more buffer
 /// for the kernel (measured: see docs/execution.md).
-pub const SHARE_MIN: usize = 2048;
+pub const SHARE_MIN: usize = 256;
 
 /// Bytes of the longest header of a server's frame.
 const FRAME_HEADER_MAX: usize = 10;
