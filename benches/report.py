@@ -20,7 +20,8 @@ TITLES = {
     "echo": "echo and ack, 100 clients, 4 in flight, 64 B",
     "binary": "echo of a 1 KiB attachment, 100 clients, 4 in flight",
     "broadcast": "broadcast to 1000 clients, 4 outstanding, 64 B",
-    "rooms": "1000 clients in 100 rooms, emit to a room, 64 B",
+    "rooms": "1000 clients in 100 rooms, emit to a room, 4 outstanding in each, 64 B",
+    "rooms-1": "the same, 1 outstanding in each",
     "polling": "long-polling echo, 50 clients, 64 B",
 }
 

@@ -18,7 +18,9 @@ from pathlib import Path
 import report
 import servers
 
-SCENARIOS = ("echo", "binary", "broadcast", "rooms", "polling", "idle", "latency")
+SCENARIOS = ("echo", "binary", "broadcast", "rooms", "rooms-1", "polling", "idle", "latency")
+# Scenarios that are the load generator's with options.
+VARIANTS = {"rooms": ["rooms", "--in-flight", "4"], "rooms-1": ["rooms", "--in-flight", "1"]}
 # Latency tells nothing about CPU and everything about the machine: only on request.
 DEFAULT_SCENARIOS = SCENARIOS[:-1]
 
@@ -45,7 +47,7 @@ def main():
             for server in started:
                 extra = ["--clients", str(idle_connections)] if scenario == "idle" else []
                 run = measure(load, server, scenario, options, extra)
-                runs.append({"server": server.name, "scenario": scenario, "rep": rep, **run})
+                runs.append({**run, "server": server.name, "scenario": scenario, "rep": rep})
                 progress(runs[-1])
     results = report.Results(runs, [server.name for server in started])
     print(report.markdown(results))
@@ -102,7 +104,7 @@ def measure(load, server, scenario, options, extra):
     """One run on a fresh server: what the load generator printed, or `violation`; `disturbed` if it never had peace."""
     for _ in range(ATTEMPTS):
         with servers.Running(server) as running:
-            command = ["taskset", "-c", str(servers.LOAD_CPU), str(load), scenario]
+            command = ["taskset", "-c", str(servers.LOAD_CPU), str(load), *VARIANTS.get(scenario, [scenario])]
             command += ["--port", str(running.port), "--pid", str(running.pid), *extra]
             command += ["--seconds", str(options.seconds), "--warmup", str(options.warmup)]
             watch = Watch(running.pid)
