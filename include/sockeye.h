@@ -212,6 +212,27 @@
 // Engine flag: deliver CONNECTION_ERROR events.
 #define SOCKEYE_OPT_CONNECTION_ERRORS 32
 
+// A limit of `sockeye_limits` that is switched off.
+#define SOCKEYE_NO_LIMIT 18446744073709551615ull
+
+// `sockeye_limits.outbound_policy`: the client is disconnected. The default.
+#define SOCKEYE_OUTBOUND_DISCONNECT 0
+
+// The new packet is dropped.
+#define SOCKEYE_OUTBOUND_DROP_NEWEST 1
+
+// Packets that wait are dropped, the oldest first.
+#define SOCKEYE_OUTBOUND_DROP_OLDEST 2
+
+// Packets that wait are dropped if a later one carries the same key; when that makes no room the client is disconnected.
+#define SOCKEYE_OUTBOUND_CONFLATE 3
+
+// `sockeye_limits.rate_policy`: the connection is read later. The default.
+#define SOCKEYE_RATE_DELAY 0
+
+// The client is disconnected.
+#define SOCKEYE_RATE_DISCONNECT 1
+
 // Namespace flag: each CONNECT waits for the host (AUTHORIZE).
 #define SOCKEYE_NSP_AUTHORIZE 1
 
@@ -296,6 +317,9 @@
 // `sockeye_struct_size` of one record of `sockeye_queue_poll_packed`.
 #define SOCKEYE_STRUCT_PACKED 9
 
+// `sockeye_struct_size` of `sockeye_limits`.
+#define SOCKEYE_STRUCT_LIMITS 10
+
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
 
@@ -310,6 +334,71 @@ typedef struct sockeye_queue sockeye_queue;
 
 // 0 or positive: success; negative: `SOCKEYE_ERR_*`.
 typedef int32_t sockeye_result;
+
+// Bounds of what peers can make an engine hold or do: `sockeye_options.limits`. 0 is the default, `SOCKEYE_NO_LIMIT` none where there may
+// be none; the defaults are such that no conforming client notices them.
+typedef struct sockeye_limits {
+  uint32_t size;
+  // `SOCKEYE_OUTBOUND_*`: what happens when `outbound_bytes_max` or `outbound_packets_max` is used up.
+  uint32_t outbound_policy;
+  // `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
+  uint32_t rate_policy;
+  uint32_t reserved;
+  // Connections in all, long-polling's HTTP connections included; more are closed as they come. Default 1000000.
+  uint64_t connections_max;
+  // The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
+  uint64_t connections_per_address_max;
+  // Leading bits of an IPv6 address that count as one address. Default 64.
+  uint64_t ipv6_prefix;
+  // Connections that have sent no whole request yet; with one more, the oldest of them is closed. Default 16384.
+  uint64_t handshakes_pending_max;
+  // New sessions in a second from one address, on average; more are answered with status 429. Default none.
+  uint64_t handshakes_per_second;
+  // How many of them may come at once. Default 100.
+  uint64_t handshakes_burst;
+  // Bytes of a request's line and headers. Default 16384.
+  uint64_t head_bytes_max;
+  // Headers of a request. Default 64.
+  uint64_t headers_max;
+  // From a request's first byte, or the connection's start, to its last. Default 60000.
+  uint64_t request_time_ms;
+  // How long an HTTP connection may idle between requests. Default 60000.
+  uint64_t keep_alive_ms;
+  // Engine.IO messages in a second from one session, on average; see `rate_policy`. Default none.
+  uint64_t messages_per_second;
+  // How many of them may come at once. Default 100.
+  uint64_t messages_burst;
+  // Bytes of messages in a second from one session, on average; see `rate_policy`. Default none.
+  uint64_t bytes_per_second;
+  // How many of them may come at once; a larger message is paid for by the time after it. Default 1000000.
+  uint64_t bytes_burst;
+  // Namespaces that a session is in or waits for. Default 1024.
+  uint64_t namespaces_max;
+  // Namespaces among them whose CONNECT the host has not decided. Default 256.
+  uint64_t namespaces_pending_max;
+  // Rooms that a socket is in, its own not counted; more are FULL for the host. Default 65536.
+  uint64_t rooms_max;
+  // Bytes of an event's name. Default 4096.
+  uint64_t event_name_bytes_max;
+  // Depth of nested arrays and objects in a packet. Default 1024.
+  uint64_t json_depth_max;
+  // Attachments of a packet (the official limit). Not to be switched off. Default 10.
+  uint64_t attachments_max;
+  // From a packet to the last of its attachments. Default 60000.
+  uint64_t attachments_time_ms;
+  // Acknowledgements that a socket waits for and the host has not given. Default 65536.
+  uint64_t acks_owed_max;
+  // Acknowledgements that the host waits for from one socket; more are FULL for the host. Default 65536.
+  uint64_t acks_awaited_max;
+  // Bytes that wait to be written to a session; see `outbound_policy`. One packet may always wait, however large. Default 16 MiB.
+  uint64_t outbound_bytes_max;
+  // Packets that wait to be written to a session; see `outbound_policy`. Default 65536.
+  uint64_t outbound_packets_max;
+  // From so many waiting bytes on OUTBOUND_HIGH is delivered. Default none.
+  uint64_t outbound_high_bytes;
+  // And at so many OUTBOUND_LOW; below `outbound_high_bytes`. Default 0.
+  uint64_t outbound_low_bytes;
+} sockeye_limits;
 
 // What an engine is made with; fill it with `sockeye_options_init`, then change what you want. Text fields may be NULL.
 // `sockeye_engine_new_json` takes the same by the official option names.
@@ -354,6 +443,8 @@ typedef struct sockeye_options {
   // Folder of an npm `socket.io-client`; its bundles are served under `path`. Default none.
   const char *client_dir;
   size_t client_dir_len;
+  // NULL: all defaults.
+  const struct sockeye_limits *limits;
 } sockeye_options;
 
 // What a queue is made with.

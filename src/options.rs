@@ -7,8 +7,7 @@ use serde::Deserialize;
 use crate::net::Config as NetConfig;
 use crate::net::http::{ClientFiles, Cookie, Cors, HeadLimits, HeaderLines, HttpCompression, toggle};
 use crate::proto::session::Timing;
-use crate::proto::socket_packet::ATTACHMENTS_MAX_DEFAULT;
-use crate::server::{Code, Config as ServerConfig, Error};
+use crate::server::{Code, Config as ServerConfig, Error, Limits};
 
 /// More threads than any machine of ours has cores; each costs a stack and a descriptor.
 const SHARDS_MAX: u32 = 256;
@@ -52,6 +51,7 @@ pub struct Options {
     pub shards: u32,
     pub queue_events_max: u64,
     pub queue_bytes_max: u64,
+    pub limits: Limits,
 }
 
 impl Default for Options {
@@ -77,6 +77,7 @@ impl Default for Options {
             shards: 1,
             queue_events_max: 65_536,
             queue_bytes_max: 64 << 20,
+            limits: Limits::default(),
         }
     }
 }
@@ -128,19 +129,23 @@ impl Options {
             client_files,
             allow_request: self.allow_request,
             connection_errors: self.connection_errors,
-            head_limits: HeadLimits::default(),
+            head_limits: HeadLimits {
+                bytes_max: server.limits.head_bytes_max as usize,
+                headers_max: server.limits.headers_max as usize,
+            },
         };
         Ok((server, net))
     }
 
     fn server(&self) -> Result<ServerConfig, Error> {
+        self.limits.validate()?;
         Ok(ServerConfig {
             shards: in_range("shards", self.shards, 1, SHARDS_MAX)? as usize,
             engine_only: self.engine_only,
             connect_timeout_ms: in_range("connectTimeout", self.connect_timeout, 1, TIME_MAX_MS)?,
-            attachments_max: ATTACHMENTS_MAX_DEFAULT,
             queue_events_max: in_range("queueEventsMax", self.queue_events_max, 1, QUEUE_EVENTS_MAX)? as usize,
             queue_bytes_max: in_range("queueBytesMax", self.queue_bytes_max, 1, QUEUE_BYTES_MAX)? as usize,
+            limits: self.limits.clone(),
         })
     }
 
@@ -194,7 +199,7 @@ mod tests {
         let (server, net) = Options::from_json("{}").unwrap().into_configs().unwrap();
         assert_eq!((net.path.as_str(), net.message_max), ("/socket.io/", 1_000_000));
         assert_eq!((net.timing.ping_interval_ms, net.timing.ping_timeout_ms), (25_000, 20_000));
-        assert_eq!((server.connect_timeout_ms, server.attachments_max), (45_000, 10));
+        assert_eq!((server.connect_timeout_ms, server.limits.attachments_max), (45_000, 10));
         assert!(net.cors.is_none() && net.cookie.is_none() && net.compression.is_some());
     }
 

@@ -154,6 +154,23 @@ pub const SOCKEYE_OPT_ENGINE_ONLY: u32 = 16;
 /// Engine flag: deliver CONNECTION_ERROR events.
 pub const SOCKEYE_OPT_CONNECTION_ERRORS: u32 = 32;
 
+/// A limit of `sockeye_limits` that is switched off.
+pub const SOCKEYE_NO_LIMIT: u64 = 18446744073709551615;
+
+/// `sockeye_limits.outbound_policy`: the client is disconnected. The default.
+pub const SOCKEYE_OUTBOUND_DISCONNECT: u32 = 0;
+/// The new packet is dropped.
+pub const SOCKEYE_OUTBOUND_DROP_NEWEST: u32 = 1;
+/// Packets that wait are dropped, the oldest first.
+pub const SOCKEYE_OUTBOUND_DROP_OLDEST: u32 = 2;
+/// Packets that wait are dropped if a later one carries the same key; when that makes no room the client is disconnected.
+pub const SOCKEYE_OUTBOUND_CONFLATE: u32 = 3;
+
+/// `sockeye_limits.rate_policy`: the connection is read later. The default.
+pub const SOCKEYE_RATE_DELAY: u32 = 0;
+/// The client is disconnected.
+pub const SOCKEYE_RATE_DISCONNECT: u32 = 1;
+
 /// Namespace flag: each CONNECT waits for the host (AUTHORIZE).
 pub const SOCKEYE_NSP_AUTHORIZE: u32 = 1;
 /// Namespace flag: deliver ROOM events.
@@ -215,3 +232,5 @@ pub const SOCKEYE_STRUCT_QUEUE_OPTIONS: u32 = 7;
 pub const SOCKEYE_STRUCT_NSP_OPTIONS: u32 = 8;
 /// `sockeye_struct_size` of one record of `sockeye_queue_poll_packed`.
 pub const SOCKEYE_STRUCT_PACKED: u32 = 9;
+/// `sockeye_struct_size` of `sockeye_limits`.
+pub const SOCKEYE_STRUCT_LIMITS: u32 = 10;

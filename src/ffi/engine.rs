@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::boundary::*;
 use super::constants::*;
 use super::events::sockeye_queue;
+use super::limits::limits_of;
 use super::types::*;
 use crate::cluster::Memory;
 use crate::net::Engine;
@@ -90,6 +91,7 @@ pub unsafe extern "C" fn sockeye_options_init(options: *mut sockeye_options, siz
             headers_len: null.1,
             client_dir: null.0,
             client_dir_len: null.1,
+            limits: std::ptr::null(),
         };
         // SAFETY: the caller's promise.
         unsafe { write_sized(options, size as usize, &value, "options") }?;
@@ -166,7 +168,7 @@ const OPTION_FLAGS: u32 = SOCKEYE_OPT_NO_UPGRADES
 /// Options as C gives them: 0 and NULL are defaults.
 ///
 /// # Safety
-/// The text fields are NULL or valid for their lengths.
+/// The text fields are NULL or valid for their lengths, and `limits` is NULL or valid.
 unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
     if given.flags & !OPTION_FLAGS != 0 {
         return Err(Error::new(
@@ -211,6 +213,8 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
         shards: or(given.shards, default.shards),
         queue_events_max: or_long(given.queue_events_max, default.queue_events_max),
         queue_bytes_max: or_long(given.queue_bytes_max, default.queue_bytes_max),
+        // SAFETY: the caller's promise.
+        limits: unsafe { limits_of(given.limits) }?,
     })
 }
 

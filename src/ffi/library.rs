@@ -34,6 +34,7 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_QUEUE_OPTIONS => size_of::<sockeye_queue_options>(),
         SOCKEYE_STRUCT_NSP_OPTIONS => size_of::<sockeye_nsp_options>(),
         SOCKEYE_STRUCT_PACKED => size_of::<sockeye_packed>(),
+        SOCKEYE_STRUCT_LIMITS => size_of::<sockeye_limits>(),
         _ => 0,
     }
 }

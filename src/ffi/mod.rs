@@ -19,6 +19,7 @@ mod engine;
 mod events;
 mod json;
 mod library;
+mod limits;
 mod many;
 mod names;
 mod sockets;

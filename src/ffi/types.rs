@@ -29,6 +29,73 @@ pub struct sockeye_bytes {
     pub len: usize,
 }
 
+/// Bounds of what peers can make an engine hold or do: `sockeye_options.limits`. 0 is the default, `SOCKEYE_NO_LIMIT` none where there may
+/// be none; the defaults are such that no conforming client notices them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_limits {
+    pub size: u32,
+    /// `SOCKEYE_OUTBOUND_*`: what happens when `outbound_bytes_max` or `outbound_packets_max` is used up.
+    pub outbound_policy: u32,
+    /// `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
+    pub rate_policy: u32,
+    pub reserved: u32,
+    /// Connections in all, long-polling's HTTP connections included; more are closed as they come. Default 1000000.
+    pub connections_max: u64,
+    /// The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
+    pub connections_per_address_max: u64,
+    /// Leading bits of an IPv6 address that count as one address. Default 64.
+    pub ipv6_prefix: u64,
+    /// Connections that have sent no whole request yet; with one more, the oldest of them is closed. Default 16384.
+    pub handshakes_pending_max: u64,
+    /// New sessions in a second from one address, on average; more are answered with status 429. Default none.
+    pub handshakes_per_second: u64,
+    /// How many of them may come at once. Default 100.
+    pub handshakes_burst: u64,
+    /// Bytes of a request's line and headers. Default 16384.
+    pub head_bytes_max: u64,
+    /// Headers of a request. Default 64.
+    pub headers_max: u64,
+    /// From a request's first byte, or the connection's start, to its last. Default 60000.
+    pub request_time_ms: u64,
+    /// How long an HTTP connection may idle between requests. Default 60000.
+    pub keep_alive_ms: u64,
+    /// Engine.IO messages in a second from one session, on average; see `rate_policy`. Default none.
+    pub messages_per_second: u64,
+    /// How many of them may come at once. Default 100.
+    pub messages_burst: u64,
+    /// Bytes of messages in a second from one session, on average; see `rate_policy`. Default none.
+    pub bytes_per_second: u64,
+    /// How many of them may come at once; a larger message is paid for by the time after it. Default 1000000.
+    pub bytes_burst: u64,
+    /// Namespaces that a session is in or waits for. Default 1024.
+    pub namespaces_max: u64,
+    /// Namespaces among them whose CONNECT the host has not decided. Default 256.
+    pub namespaces_pending_max: u64,
+    /// Rooms that a socket is in, its own not counted; more are FULL for the host. Default 65536.
+    pub rooms_max: u64,
+    /// Bytes of an event's name. Default 4096.
+    pub event_name_bytes_max: u64,
+    /// Depth of nested arrays and objects in a packet. Default 1024.
+    pub json_depth_max: u64,
+    /// Attachments of a packet (the official limit). Not to be switched off. Default 10.
+    pub attachments_max: u64,
+    /// From a packet to the last of its attachments. Default 60000.
+    pub attachments_time_ms: u64,
+    /// Acknowledgements that a socket waits for and the host has not given. Default 65536.
+    pub acks_owed_max: u64,
+    /// Acknowledgements that the host waits for from one socket; more are FULL for the host. Default 65536.
+    pub acks_awaited_max: u64,
+    /// Bytes that wait to be written to a session; see `outbound_policy`. One packet may always wait, however large. Default 16 MiB.
+    pub outbound_bytes_max: u64,
+    /// Packets that wait to be written to a session; see `outbound_policy`. Default 65536.
+    pub outbound_packets_max: u64,
+    /// From so many waiting bytes on OUTBOUND_HIGH is delivered. Default none.
+    pub outbound_high_bytes: u64,
+    /// And at so many OUTBOUND_LOW; below `outbound_high_bytes`. Default 0.
+    pub outbound_low_bytes: u64,
+}
+
 /// What an engine is made with; fill it with `sockeye_options_init`, then change what you want. Text fields may be NULL.
 /// `sockeye_engine_new_json` takes the same by the official option names.
 #[repr(C)]
@@ -74,6 +141,8 @@ pub struct sockeye_options {
     /// Folder of an npm `socket.io-client`; its bundles are served under `path`. Default none.
     pub client_dir: *const core::ffi::c_char,
     pub client_dir_len: usize,
+    /// NULL: all defaults.
+    pub limits: *const sockeye_limits,
 }
 
 /// What a queue is made with.

@@ -1,5 +1,7 @@
 //! What the server is configured with; the transports have their own.
 
+use super::limits::Limits;
+
 /// Options of the Socket.IO layer, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -9,9 +11,8 @@ pub struct Config {
     pub engine_only: bool,
     /// From the start of a session to its first namespace; also the patience for the host's decisions.
     pub connect_timeout_ms: u32,
-    /// Binary attachments of a packet from a client.
-    pub attachments_max: u32,
     /// Bounds of a queue; see `queue::Limits`.
     pub queue_events_max: usize,
     pub queue_bytes_max: usize,
+    pub limits: Limits,
 }

@@ -18,7 +18,7 @@ use super::socket::{ACKS_OWED_MAX, Socket, State};
 use crate::proto::ack_id::AckId;
 use crate::proto::binary::Reconstructor;
 use crate::proto::json;
-use crate::proto::socket_packet::{self, DecodeError, Limits, Packet};
+use crate::proto::socket_packet::{self, DecodeError, Limits as PacketLimits, Packet};
 use crate::queue::{Event, Outbox};
 
 /// Namespaces that one connection may be in or wait for: no client of ours came near, and each costs a socket.
@@ -85,7 +85,7 @@ impl Connection {
             self.bare(cx, text, &[]);
             return Ok(());
         }
-        let limits = Limits { attachments_max: cx.server.config.attachments_max };
+        let limits = PacketLimits { attachments_max: cx.server.config.limits.attachments_max as u32 };
         match self.reconstructor.take_text(text, &limits).map_err(malformed)? {
             Some(packet) => self.packet(cx, packet, &[]),
             None => Ok(()),

@@ -16,8 +16,11 @@ mod emission;
 mod error;
 pub mod event;
 mod handshake;
+pub mod limits;
 mod local;
 mod mailbox;
+#[allow(dead_code)]
+mod metrics;
 mod namespace;
 mod operations;
 mod outbound;
@@ -37,7 +40,10 @@ pub use connection::{Connection, Context, NEVER, decided_too_late};
 pub use emission::{Emission, Payload, Prepared};
 pub use error::{Code, Error};
 pub use handshake::Handshake;
+pub use limits::{Limits, OutboundPolicy, RatePolicy};
 pub use mailbox::{Mailbox, cork};
+#[allow(unused_imports)]
+pub use metrics::{Count, Metrics};
 pub use namespace::{Flags, Namespace, Target};
 pub use outbound::{Encoded, Run};
 pub use pool::give as give_buffer;

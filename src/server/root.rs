@@ -19,6 +19,7 @@ use super::error::{Code, Error};
 use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
 use super::local;
 use super::mailbox::Mailbox;
+use super::metrics::Metrics;
 use super::namespace::{Flags, Namespace};
 use super::request::{Decision, Pending, Request};
 use super::sid::Sid;
@@ -57,6 +58,8 @@ pub struct Server {
     /// Engine.IO sessions.
     pub sessions: Slots<Client>,
     pub adapter: Box<dyn Adapter>,
+    #[allow(dead_code)]
+    pub metrics: Metrics,
     sockets: Arc<Slots<Socket>>,
     requests: Slots<Pending>,
     namespaces: RwLock<Namespaces>,
@@ -80,6 +83,7 @@ impl Server {
             atoms: Atoms::default(),
             sessions: Slots::new(Kind::Socket),
             adapter,
+            metrics: Metrics::default(),
             sockets: Arc::new(Slots::new(Kind::Socket)),
             requests: Slots::new(Kind::Request),
             namespaces: RwLock::default(),
