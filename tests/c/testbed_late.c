@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define DELAY_MS 10
+#define SLACK_MS 3
+#define BATCH_MAX 256
 
 struct late {
     struct late *next;
@@ -34,41 +36,56 @@ static struct timespec in_a_moment(void)
     return due;
 }
 
-/* The next one when it is due, or NULL at the end. */
-static struct late *next_due(void)
+/* Whether it is due, or would be so shortly: those that came together go together, as one wake of the engine. */
+static bool is_due(const struct late *late, long slack_ms)
 {
-    struct late *late = NULL;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (late->due.tv_sec - now.tv_sec) * 1000L + (late->due.tv_nsec - now.tv_nsec) / 1000000L <= slack_ms;
+}
+
+/* Those whose time has come, at most `cap`; none at the end. */
+static size_t take_due(struct late **batch, size_t cap)
+{
+    size_t count = 0;
     pthread_mutex_lock(&lock);
-    while (!ended) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (!first) {
-            pthread_cond_wait(&changed, &lock);
-        } else if (now.tv_sec > first->due.tv_sec || (now.tv_sec == first->due.tv_sec && now.tv_nsec >= first->due.tv_nsec)) {
-            late = first;
-            first = late->next;
-            if (!first)
-                last = &first;
-            break;
-        } else {
+    while (!ended && (!first || !is_due(first, 0))) {
+        if (first) {
             struct timespec due = first->due;
             pthread_cond_timedwait(&changed, &lock, &due);
+        } else {
+            pthread_cond_wait(&changed, &lock);
         }
     }
+    while (!ended && count < cap && first && is_due(first, SLACK_MS)) {
+        batch[count++] = first;
+        first = first->next;
+    }
+    if (!first)
+        last = &first;
     pthread_mutex_unlock(&lock);
-    return late;
+    return count;
 }
 
 static void *run(void *user)
 {
     struct testbed *bed = user;
-    struct late *late;
-    while ((late = next_due()) != NULL) {
-        sockeye_emission emission = {.size = sizeof emission, .name = bed->auth, .data = late->args.ptr, .data_len = late->args.len};
-        /* The client may have left. */
-        sockeye_emit(bed->engine, late->socket, &emission, NULL);
-        buf_free(&late->args);
-        free(late);
+    struct late *batch[BATCH_MAX];
+    sockeye_emission emissions[BATCH_MAX];
+    sockeye_op ops[BATCH_MAX];
+    size_t count;
+    while ((count = take_due(batch, BATCH_MAX)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            emissions[i] = (sockeye_emission){
+                .size = sizeof *emissions, .name = bed->auth, .data = batch[i]->args.ptr, .data_len = batch[i]->args.len};
+            ops[i] = (sockeye_op){.size = sizeof *ops, .kind = SOCKEYE_OP_EMIT, .socket = batch[i]->socket, .emission = &emissions[i]};
+        }
+        /* Clients may have left: their operations fail, and that is all. */
+        sockeye_submit(bed->engine, ops, sizeof *ops, count, NULL);
+        for (size_t i = 0; i < count; i++) {
+            buf_free(&batch[i]->args);
+            free(batch[i]);
+        }
     }
     return NULL;
 }
@@ -84,9 +101,12 @@ void late_auth(sockeye_socket socket, struct buf args)
     struct late *late = xrealloc(NULL, sizeof *late);
     *late = (struct late){.due = in_a_moment(), .socket = socket, .args = args};
     pthread_mutex_lock(&lock);
+    bool was_empty = !first;
     *last = late;
     last = &late->next;
-    pthread_cond_signal(&changed);
+    /* Otherwise the thread waits for one that is due earlier. */
+    if (was_empty)
+        pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
 }
 
