@@ -12,7 +12,7 @@ use super::shard::Shard;
 use super::table::Key;
 use crate::proto::json;
 use crate::proto::session::Session as Machine;
-use crate::proto::websocket::Assembler;
+use crate::proto::websocket::{self, Assembler, Opcode};
 use crate::queue::Event;
 use crate::server::event::EVENT_HTTP_REQUEST;
 use crate::server::{
@@ -106,7 +106,8 @@ impl Shard {
             );
         }
         let websocket = head.is_websocket_upgrade();
-        if websocket && !self.switch_protocols(key, head, initial_lines) {
+        let mut answer = Vec::new();
+        if websocket && !self.switch_protocols(key, head, initial_lines, &mut answer) {
             return;
         }
         let base64 = query.b64.as_deref().is_some_and(|b64| !b64.is_empty());
@@ -125,7 +126,16 @@ impl Shard {
                 connection.role = Role::WebSocket { session, candidate: false, assembler };
                 connection.deadline_ms = u64::MAX;
             }
+            // One write for both: a quarter of what a handshake costs is its system calls.
+            let packet = self.open_packet(session);
+            websocket::write_header(Opcode::Text, packet.len(), &mut answer);
+            answer.extend_from_slice(packet.as_bytes());
+            self.write(key, &answer);
             return self.flush(session);
+        }
+        let packet = self.open_packet(session);
+        if let Some(session) = self.sessions.get(session) {
+            session.client.send(|out| out.text(packet.len(), false, |out| out.extend_from_slice(packet.as_bytes())));
         }
         self.answer_handshake(key, head, session, initial_lines);
     }
@@ -139,7 +149,7 @@ impl Shard {
         self.answer_poll_with(key, head, client, &lines);
     }
 
-    /// Makes a session and queues its open packet; `None` if the system has no random bytes or the table is full.
+    /// Makes a session; `None` if the system has no random bytes or the table is full.
     fn open_session(
         &mut self,
         key: Key,
@@ -158,7 +168,6 @@ impl Shard {
         let (now_ms, timing) = (self.now_ms(), self.config.timing);
         let session_key = self.sessions.next_key();
         client.set_index(session_key.index);
-        self.send_open(&client, transport);
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         let sockets = Sockets::new(&mut cx, client.clone());
         let session = Session {
@@ -180,18 +189,17 @@ impl Shard {
     }
 
     /// `0{"sid":…,"upgrades":…,"pingInterval":…,"pingTimeout":…,"maxPayload":…}`, keys in the official order.
-    fn send_open(&self, client: &Client, transport: Transport) {
-        let config = &self.config;
-        let upgradable = transport == Transport::Polling && config.allow_upgrades && config.websocket;
-        let packet = format!(
+    fn open_packet(&self, session: Key) -> String {
+        let (config, session) = (&self.config, self.sessions.get(session));
+        let polling = session.is_some_and(|session| session.client.transport() == Transport::Polling);
+        format!(
             "0{{\"sid\":\"{}\",\"upgrades\":{},\"pingInterval\":{},\"pingTimeout\":{},\"maxPayload\":{}}}",
-            client.sid.as_str(),
-            if upgradable { "[\"websocket\"]" } else { "[]" },
+            session.map_or("", |session| session.client.sid.as_str()),
+            if polling && config.allow_upgrades && config.websocket { "[\"websocket\"]" } else { "[]" },
             config.timing.ping_interval_ms,
             config.timing.ping_timeout_ms,
             config.message_max,
-        );
-        client.send(|out| out.text(packet.len(), false, |out| out.extend_from_slice(packet.as_bytes())));
+        )
     }
 
     /// A WebSocket upgrade on the engine's path: a new session, or a transport for one that exists.
@@ -213,7 +221,12 @@ impl Shard {
     }
 
     fn begin_upgrade(&mut self, key: Key, head: &Head, session_key: Key) {
-        if !self.switch_protocols(key, head, &[]) {
+        let mut answer = Vec::new();
+        if !self.switch_protocols(key, head, &[], &mut answer) {
+            return;
+        }
+        self.write(key, &answer);
+        if self.connections.get(key).is_none() {
             return;
         }
         let (now_ms, timing, message_max) = (self.now_ms(), self.config.timing, self.config.message_max);
@@ -232,8 +245,8 @@ impl Shard {
         }
     }
 
-    /// Answers 101, or 400 if the request is none of RFC 6455.
-    fn switch_protocols(&mut self, key: Key, head: &Head, initial_lines: &[u8]) -> bool {
+    /// Puts 101 into `answer`, or refuses a request that is none of RFC 6455.
+    fn switch_protocols(&mut self, key: Key, head: &Head, initial_lines: &[u8], answer: &mut Vec<u8>) -> bool {
         let version_fits = head.header("sec-websocket-version") == Some(WEBSOCKET_VERSION);
         let Some(accept) = head.header("sec-websocket-key").filter(|key| version_fits && is_websocket_key(key)) else {
             let refusal = Refusal::new(EngineError::BadRequest, "name", "TRANSPORT_HANDSHAKE_ERROR");
@@ -245,10 +258,8 @@ impl Shard {
             cors.apply(head, &mut lines);
         }
         lines.extend_from_slice(initial_lines);
-        let mut out = Vec::new();
-        response::switching_protocols(&mut out, &derive_accept_key(accept), &lines);
-        self.write(key, &out);
-        self.connections.get(key).is_some()
+        response::switching_protocols(answer, &derive_accept_key(accept), &lines);
+        true
     }
 }
 

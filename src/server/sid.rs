@@ -2,6 +2,8 @@
 //! 24-bit number. Ours is the slot of what the id names, so that an id leads to it without a map; secrecy and uniqueness rest on
 //! the 96 random bits.
 
+use std::cell::RefCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -9,6 +11,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub const SID_LEN: usize = 20;
 const RANDOM_LEN: usize = 12;
 const RAW_LEN: usize = 15;
+
+/// Ids whose random bytes are had in one system call.
+const RANDOM_AHEAD: usize = 32;
+
+thread_local! {
+    /// Random bytes that are not used yet, the last first.
+    static RANDOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn random(into: &mut [u8]) -> Result<(), getrandom::Error> {
+    RANDOM.with_borrow_mut(|ahead| {
+        if ahead.len() < into.len() {
+            ahead.resize(RANDOM_AHEAD * RANDOM_LEN, 0);
+            getrandom::fill(ahead).inspect_err(|_| ahead.clear())?;
+        }
+        let used = ahead.len() - into.len();
+        into.copy_from_slice(&ahead[used..]);
+        // Nothing that an id was made of stays in memory.
+        ahead[used..].fill(0);
+        ahead.truncate(used);
+        Ok(())
+    })
+}
 
 /// An id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,7 +43,7 @@ impl Sid {
     /// A new id for the tenant of `slot` (24 bits). The error is the operating system's, when it has no random bytes.
     pub fn new(slot: u32) -> Result<Sid, getrandom::Error> {
         let mut raw = [0u8; RAW_LEN];
-        getrandom::fill(&mut raw[..RANDOM_LEN])?;
+        random(&mut raw[..RANDOM_LEN])?;
         raw[RANDOM_LEN..].copy_from_slice(&slot.to_be_bytes()[1..]);
         let mut text = [0u8; SID_LEN];
         // 15 bytes are exactly 20 characters.
