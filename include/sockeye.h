@@ -134,6 +134,10 @@
 // A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
 #define SOCKEYE_EVENT_NAMESPACE 19
 
+// `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
+// sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
+#define SOCKEYE_EVENT_CLOSING 23
+
 // Event flag: one reply of several; the final event of this token is still to come.
 #define SOCKEYE_EVENT_PARTIAL 1
 
@@ -320,6 +324,9 @@
 // `sockeye_struct_size` of `sockeye_limits`.
 #define SOCKEYE_STRUCT_LIMITS 10
 
+// `sockeye_struct_size` of `sockeye_drain_options`.
+#define SOCKEYE_STRUCT_DRAIN_OPTIONS 14
+
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
 
@@ -457,23 +464,55 @@ typedef struct sockeye_queue_options {
   uint64_t bytes_max;
 } sockeye_queue_options;
 
-// A namespace. 0 is none; `/` is always 1.
-typedef uint32_t sockeye_nsp;
-
 // A name that the host interned with `sockeye_atom_of`. 0 is none.
 typedef uint32_t sockeye_atom;
-
-// A socket: slot (low 32 bits), generation and kind. 0 is none. Stale ids are refused, never misread.
-typedef uint64_t sockeye_socket;
-
-// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
-typedef uint64_t sockeye_token;
 
 // Bytes in an array of them: a room, an attachment.
 typedef struct sockeye_bytes {
   const void *ptr;
   size_t len;
 } sockeye_bytes;
+
+// What is emitted: name and arguments, or a prepared message.
+typedef struct sockeye_emission {
+  uint32_t size;
+  // `SOCKEYE_VOLATILE` and the like
+  uint32_t flags;
+  // The event's name, interned; or 0 and `name_ptr`.
+  sockeye_atom name;
+  // With `SOCKEYE_EXPECT_ACK`: give up after this time; 0 is never for one socket, at once for a broadcast (as the official server does).
+  uint32_t timeout_ms;
+  const char *name_ptr;
+  size_t name_len;
+  // JSON array of the arguments; NULL is none. An attachment stands in it as `{"_placeholder":true,"num":N}`.
+  const char *data;
+  size_t data_len;
+  const struct sockeye_bytes *attachments;
+  size_t attachment_count;
+  // Instead of name, data and attachments.
+  const struct sockeye_message *prepared;
+} sockeye_emission;
+
+// How `sockeye_engine_drain` ends an engine's sessions.
+typedef struct sockeye_drain_options {
+  uint32_t size;
+  // Milliseconds over which the ends of the sessions are spread; 0 is at once.
+  uint32_t spread_ms;
+  // Milliseconds after that in which clients can still take what is queued for them.
+  uint32_t grace_ms;
+  uint32_t reserved;
+  // Emitted to every socket first; NULL is nothing.
+  const struct sockeye_emission *tell;
+} sockeye_drain_options;
+
+// A namespace. 0 is none; `/` is always 1.
+typedef uint32_t sockeye_nsp;
+
+// A socket: slot (low 32 bits), generation and kind. 0 is none. Stale ids are refused, never misread.
+typedef uint64_t sockeye_socket;
+
+// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
+typedef uint64_t sockeye_token;
 
 // One event. Pointers are valid until the batch that it came in is released; `sockeye_event_retain` keeps them longer.
 // Text is UTF-8 and not zero-terminated. Ignore kinds that you do not know.
@@ -540,26 +579,6 @@ typedef struct sockeye_socket_info {
   // Its public id, zero-terminated, 20 characters.
   char id[24];
 } sockeye_socket_info;
-
-// What is emitted: name and arguments, or a prepared message.
-typedef struct sockeye_emission {
-  uint32_t size;
-  // `SOCKEYE_VOLATILE` and the like
-  uint32_t flags;
-  // The event's name, interned; or 0 and `name_ptr`.
-  sockeye_atom name;
-  // With `SOCKEYE_EXPECT_ACK`: give up after this time; 0 is never for one socket, at once for a broadcast (as the official server does).
-  uint32_t timeout_ms;
-  const char *name_ptr;
-  size_t name_len;
-  // JSON array of the arguments; NULL is none. An attachment stands in it as `{"_placeholder":true,"num":N}`.
-  const char *data;
-  size_t data_len;
-  const struct sockeye_bytes *attachments;
-  size_t attachment_count;
-  // Instead of name, data and attachments.
-  const struct sockeye_message *prepared;
-} sockeye_emission;
 
 // Whom it concerns: the sockets of a namespace (or of all the namespaces of a pattern) in any of `rooms`, none of `except`, and not `from`.
 typedef struct sockeye_target {
@@ -672,17 +691,6 @@ sockeye_result sockeye_engine_listen(struct sockeye_engine *engine,
 sockeye_result sockeye_engine_listen_fd(struct sockeye_engine *engine,
                                         ptrdiff_t fd);
 
-// Starts closing: no more connections, every socket gets DISCONNECT (`server shutting down`), open tokens complete with CLOSED,
-// what is queued is sent for at most `grace_ms`, and the last event of each queue is CLOSED. Returns at once; from any thread and
-// callback. CLOSED if it was called before.
-sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
-                                    uint32_t grace_ms);
-
-// Closes if `sockeye_engine_close` was not called, joins the engine's threads, and frees it with its queues. After it returns no
-// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
-sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
-
 // The engine's default queue; lives as long as the engine. NULL if `engine` is.
 struct sockeye_queue *sockeye_engine_queue(struct sockeye_engine *engine);
 
@@ -690,6 +698,29 @@ struct sockeye_queue *sockeye_engine_queue(struct sockeye_engine *engine);
 sockeye_result sockeye_queue_new(struct sockeye_engine *engine,
                                  const struct sockeye_queue_options *options,
                                  struct sockeye_queue **out);
+
+// Closes gently, for a deploy: the engine's listening sockets are closed at once (a process that has inherited one, see
+// `sockeye_engine_listen_fd`, accepts on), new sessions are refused with status 503, and the sessions that there are go on, each until
+// a time of its own: these are random and spread evenly over `spread_ms`, so that the clients do not all come back at once. A session
+// ends as in `sockeye_engine_close`: its sockets leave with `server shutting down`, the client is sent what is queued, then its transport is
+// closed, upon which the official clients connect again. CLOSING events tell how many sessions are left. When none is, or `spread_ms`
+// and `grace_ms` are over, the engine closes by itself: tokens complete, and CLOSED is the last event of each queue.
+//
+// `options` may be NULL: no spread, no grace, nothing told. Returns at once; from any thread and callback. CLOSED if the engine is draining
+// or closing already. INVALID: `tell` is prepared or asks for acknowledgements; UNSUPPORTED: there is a `tell`, and the engine is bare.
+sockeye_result sockeye_engine_drain(struct sockeye_engine *engine,
+                                    const struct sockeye_drain_options *options);
+
+// Starts closing: no more connections, every socket gets DISCONNECT (`server shutting down`), open tokens complete with CLOSED,
+// what is queued on WebSockets is sent for at most `grace_ms`, and the last event of each queue is CLOSED. Returns at once; from any thread and
+// callback. CLOSED if it was called before. After `sockeye_engine_drain` it ends at once what that had left.
+sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
+                                    uint32_t grace_ms);
+
+// Closes if `sockeye_engine_close` was not called, or draining has not ended, joins the engine's threads, and frees it with its queues. After it returns no
+// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
+// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
 
 // Decides how a queue is delivered (`SOCKEYE_DELIVER_*`), once and before events come: before listening. THREAD and INLINE call
 // `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails.

@@ -447,6 +447,15 @@ public:
     Status close(std::chrono::milliseconds grace = {}) const noexcept {
         return sockeye_engine_close(get(), static_cast<std::uint32_t>(grace.count()));
     }
+    // Ends the sessions over `spread`, then closes; `tell` is emitted to every socket first.
+    Status drain(std::chrono::milliseconds spread, std::chrono::milliseconds grace, const sockeye_emission *tell = nullptr) const noexcept {
+        sockeye_drain_options options{};
+        options.size = sizeof options;
+        options.spread_ms = static_cast<std::uint32_t>(spread.count());
+        options.grace_ms = static_cast<std::uint32_t>(grace.count());
+        options.tell = tell;
+        return sockeye_engine_drain(get(), &options);
+    }
     Queue queue() const { return Queue(sockeye_engine_queue(get())); }
     Result<Queue> new_queue(std::uint64_t events_max = 0, std::uint64_t bytes_max = 0) const {
         const sockeye_queue_options options{sizeof options, 0, events_max, bytes_max};

@@ -89,6 +89,9 @@ pub const SOCKEYE_EVENT_CLOSED: u32 = 17;
 pub const SOCKEYE_EVENT_CONNECTION_ERROR: u32 = 18;
 /// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
 pub const SOCKEYE_EVENT_NAMESPACE: u32 = 19;
+/// `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
+/// sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
+pub const SOCKEYE_EVENT_CLOSING: u32 = 23;
 
 /// Event flag: one reply of several; the final event of this token is still to come.
 pub const SOCKEYE_EVENT_PARTIAL: u32 = 1;
@@ -234,3 +237,5 @@ pub const SOCKEYE_STRUCT_NSP_OPTIONS: u32 = 8;
 pub const SOCKEYE_STRUCT_PACKED: u32 = 9;
 /// `sockeye_struct_size` of `sockeye_limits`.
 pub const SOCKEYE_STRUCT_LIMITS: u32 = 10;
+/// `sockeye_struct_size` of `sockeye_drain_options`.
+pub const SOCKEYE_STRUCT_DRAIN_OPTIONS: u32 = 14;

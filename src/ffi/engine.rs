@@ -1,4 +1,4 @@
-//! Engines: made, listening, closed, freed.
+//! Engines: made and listening.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -315,55 +315,6 @@ pub unsafe extern "C" fn sockeye_engine_listen_fd(engine: *mut sockeye_engine, f
             Ok(SOCKEYE_OK)
         })
     }
-}
-
-/// Starts closing: no more connections, every socket gets DISCONNECT (`server shutting down`), open tokens complete with CLOSED,
-/// what is queued is sent for at most `grace_ms`, and the last event of each queue is CLOSED. Returns at once; from any thread and
-/// callback. CLOSED if it was called before.
-///
-/// # Safety
-/// `engine` is NULL or an engine.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sockeye_engine_close(engine: *mut sockeye_engine, grace_ms: u32) -> sockeye_result {
-    // SAFETY: the caller's promise.
-    unsafe {
-        on_engine(engine, |engine| match engine.server().close(grace_ms) {
-            true => Ok(SOCKEYE_OK),
-            false => Err(Error::new(Code::Closed, "the engine is closing already")),
-        })
-    }
-}
-
-/// Closes if `sockeye_engine_close` was not called, joins the engine's threads, and frees it with its queues. After it returns no
-/// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-/// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
-///
-/// # Safety
-/// `engine` is NULL or an engine, which nobody uses any more, queues and events included.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sockeye_engine_free(engine: *mut sockeye_engine) -> sockeye_result {
-    if engine.is_null() {
-        return SOCKEYE_OK;
-    }
-    // SAFETY: the caller's promise.
-    let freeable = unsafe {
-        on_engine(engine, |engine| {
-            if engine.engine.owns_this_thread() {
-                return Err(Error::new(
-                    Code::Deadlock,
-                    "an engine's own thread cannot wait for itself; free it from another",
-                ));
-            }
-            engine.server().close(0);
-            engine.engine.join();
-            Ok(SOCKEYE_OK)
-        })
-    };
-    if freeable == SOCKEYE_OK {
-        // SAFETY: made by `Box::into_raw` in `start`, and given back once.
-        drop(unsafe { Box::from_raw(engine) });
-    }
-    freeable
 }
 
 /// The engine's default queue; lives as long as the engine. NULL if `engine` is.

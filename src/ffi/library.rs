@@ -35,6 +35,7 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_NSP_OPTIONS => size_of::<sockeye_nsp_options>(),
         SOCKEYE_STRUCT_PACKED => size_of::<sockeye_packed>(),
         SOCKEYE_STRUCT_LIMITS => size_of::<sockeye_limits>(),
+        SOCKEYE_STRUCT_DRAIN_OPTIONS => size_of::<sockeye_drain_options>(),
         _ => 0,
     }
 }

@@ -12,6 +12,7 @@
 #![allow(non_camel_case_types)]
 
 mod boundary;
+mod close;
 mod constants;
 mod convert;
 mod emit;
@@ -25,6 +26,7 @@ mod names;
 mod sockets;
 mod types;
 
+pub use close::*;
 pub use constants::*;
 pub use emit::*;
 pub use engine::*;

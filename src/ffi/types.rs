@@ -145,6 +145,20 @@ pub struct sockeye_options {
     pub limits: *const sockeye_limits,
 }
 
+/// How `sockeye_engine_drain` ends an engine's sessions.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_drain_options {
+    pub size: u32,
+    /// Milliseconds over which the ends of the sessions are spread; 0 is at once.
+    pub spread_ms: u32,
+    /// Milliseconds after that in which clients can still take what is queued for them.
+    pub grace_ms: u32,
+    pub reserved: u32,
+    /// Emitted to every socket first; NULL is nothing.
+    pub tell: *const sockeye_emission,
+}
+
 /// What a queue is made with.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -154,7 +154,7 @@ impl Engine {
     }
 
     fn add_listener(&self, listener: TcpListener) -> Result<u16, Error> {
-        if !self.server.is_open() {
+        if !self.server.accepts() {
             return Err(Error::new(Code::Closed, "the engine is closing"));
         }
         let io = |error: io::Error| Error::new(Code::Io, format!("cannot use the listening socket: {error}"));

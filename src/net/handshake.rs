@@ -29,6 +29,9 @@ const WEBSOCKET_VERSION: &[u8] = b"13";
 impl Shard {
     /// A request without a session: asks the host, if it wants to be asked, and opens one.
     pub fn handshake(&mut self, key: Key, head: Head) {
+        if self.refuse_while_draining(key, &head) {
+            return;
+        }
         if !self.config.allow_request {
             return self.open(key, &head, &[]);
         }
@@ -74,6 +77,8 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Role::Deciding { head, .. } = std::mem::replace(&mut connection.role, Role::Head) else { return };
         match decision {
+            // Draining began while the host thought about it.
+            Decision::Accept { .. } if self.refuse_while_draining(key, &head) => {}
             Decision::Accept { data, .. } => {
                 let lines = data.as_deref().map(initial_lines).unwrap_or_default();
                 self.open(key, &head, lines.as_bytes());

@@ -8,10 +8,12 @@
 //!   looks at, where it keeps things, and their times;
 //! - `connection`: a TCP connection, its bytes in and out;
 //! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
-//! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close.
+//! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
+//!   `drain`: the ends of many sessions, spread over a time.
 
 mod config;
 mod connection;
+mod drain;
 mod engine;
 mod handshake;
 pub mod http;

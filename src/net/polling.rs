@@ -177,10 +177,13 @@ impl Shard {
         }
     }
 
-    /// A packet on the session's own transport.
+    /// A packet on the session's own transport; nothing is heard from a client after the server closed its session.
     pub fn packet(&mut self, session_key: Key, packet: &Packet<'_>) {
         let (now_ms, timing) = (self.now_us / 1000, self.config.timing);
         let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if session.closing.is_some() {
+            return;
+        }
         let kind = match packet {
             Packet::Text { kind, .. } => *kind,
             Packet::Binary(_) => PacketType::Message,

@@ -137,11 +137,11 @@ impl Shard {
         if let (Some(cors), true) = (&config.cors, is_engines) {
             cors.apply(head, &mut lines);
         }
-        let envelope = Envelope { extra_lines: &lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+        let envelope = Envelope { extra_lines: &lines, keep_alive: self.keeps_alive(head), date: &self.date.1 };
         let mut out = Vec::new();
         let answered = answer(&mut out, &envelope);
         if answered {
-            self.write_answer(key, &out, head.keep_alive());
+            self.write_answer(key, &out, self.keeps_alive(head));
         }
         answered
     }
@@ -173,11 +173,11 @@ impl Shard {
     fn answer_preflight(&mut self, key: Key, head: &Head) -> bool {
         let Some(cors) = &self.config.cors else { return false };
         let envelope =
-            Envelope { extra_lines: &self.config.header_lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+            Envelope { extra_lines: &self.config.header_lines, keep_alive: self.keeps_alive(head), date: &self.date.1 };
         let mut out = Vec::new();
         let answered = cors.preflight(head, &envelope, &mut out);
         if answered {
-            self.write_answer(key, &out, head.keep_alive());
+            self.write_answer(key, &out, self.keeps_alive(head));
         }
         answered
     }
@@ -276,7 +276,8 @@ impl Shard {
         self.answer(key, head, |out, envelope| response::error_json(out, error, &message, envelope));
     }
 
-    fn report(&mut self, refusal: &Refusal) {
+    /// Tells the host of a refusal, if it wants to know.
+    pub fn report(&mut self, refusal: &Refusal) {
         if !self.config.connection_errors {
             return;
         }
@@ -317,11 +318,11 @@ impl Shard {
             cors.apply(head, &mut lines);
         }
         lines.extend_from_slice(more_lines);
-        let envelope = Envelope { extra_lines: &lines, keep_alive: head.keep_alive(), date: &self.date.1 };
+        let envelope = Envelope { extra_lines: &lines, keep_alive: self.keeps_alive(head), date: &self.date.1 };
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         write(&mut out, &envelope);
-        self.write_answer(key, &out, head.keep_alive());
+        self.write_answer(key, &out, self.keeps_alive(head));
         self.lines = lines;
         self.scratch = out;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{Role, Written};
+use super::connection::{Connection, Role, Written};
 use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
 use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
@@ -11,6 +11,9 @@ use crate::server::{Cause, Client, Connection as Sockets, NEVER, Reason, Socket,
 
 /// How long a session on polling that the server closed waits for the poll that is told so (server-behaviour.md 2.12).
 const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
+
+/// How long a session on WebSocket that the server closed waits for the kernel to take what is queued for it.
+const ORDERLY_CLOSE_TIMEOUT_MS: u64 = 5_000;
 
 /// Where a session's packets go.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +36,7 @@ pub struct Session {
     pub candidate: Option<Key>,
     /// The callback index, if the session is on JSONP.
     pub jsonp: Option<Box<str>>,
-    /// Closed by the server, while a poll is yet to be told so: until when.
+    /// Closed by the server, while a poll is yet to be told so or the kernel to take what is queued: until when.
     pub closing: Option<u64>,
     /// The earliest time at which the wheel looks at it.
     pub scheduled_ms: u64,
@@ -77,7 +80,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.scheduled_ms = u64::MAX;
         if let Some(until) = session.closing {
-            return if until <= now_ms { self.forget_session(key) } else { self.schedule_session(key) };
+            return if until <= now_ms { self.cut_off(key) } else { self.schedule_session(key) };
         }
         if session.sockets.connect_deadline_ms <= now_ms {
             session.sockets.connect_deadline_ms = NEVER;
@@ -172,6 +175,7 @@ impl Shard {
                         session.client.outbound(|out| out.set_writable(true));
                     }
                     self.flush(session);
+                    self.close_when_sent(session);
                 }
                 Role::Closing => connection.shut_down(),
                 _ => {}
@@ -185,6 +189,10 @@ impl Shard {
     pub fn end_session(&mut self, key: Key, cause: &Cause, end: End) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.closing.is_some() {
+            // Its sockets have left. A WebSocket that is gone takes nothing more; a poll may still come.
+            if matches!(session.active, Active::WebSocket(_)) && end == End::Abrupt {
+                self.forget_session(key);
+            }
             return;
         }
         let mut cause = cause.clone();
@@ -215,7 +223,41 @@ impl Shard {
             }
             return self.schedule_session(key);
         }
+        if end == End::Orderly && self.has_unsent(key) {
+            let until = self.closing.unwrap_or(self.now_ms() + ORDERLY_CLOSE_TIMEOUT_MS);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.closing = Some(until);
+            }
+            return self.schedule_session(key);
+        }
         self.close_transport(key, end);
+        self.forget_session(key);
+    }
+
+    /// Flushes a session on WebSocket; true if the kernel does not take everything now.
+    fn has_unsent(&mut self, key: Key) -> bool {
+        let Some(Active::WebSocket(connection)) = self.sessions.get(key).map(|session| session.active) else {
+            return false;
+        };
+        self.flush_websocket(key, connection);
+        let blocked = self.connections.get(connection).is_some_and(Connection::is_blocked);
+        let waits = |session: &Session| session.client.outbound(|out| !out.is_empty());
+        blocked && self.sessions.get(key).is_some_and(waits)
+    }
+
+    /// A session that the server closed goes when the kernel has taken what was queued for it.
+    fn close_when_sent(&mut self, key: Key) {
+        if self.sessions.get(key).is_some_and(|session| session.closing.is_some()) && !self.has_unsent(key) {
+            self.close_transport(key, End::Orderly);
+            self.forget_session(key);
+        }
+    }
+
+    /// A session that the server closed has had its time.
+    fn cut_off(&mut self, key: Key) {
+        if let Some(Active::WebSocket(connection)) = self.sessions.get(key).map(|session| session.active) {
+            self.connections.remove(connection);
+        }
         self.forget_session(key);
     }
 
@@ -309,17 +351,19 @@ impl Shard {
         self.stop_listening();
         for key in self.sessions.keys() {
             let cause = Cause::new(Reason::ServerShuttingDown);
+            let on_websocket =
+                self.sessions.get(key).is_some_and(|session| session.client.transport() == Transport::WebSocket);
             // Nobody can poll any more, so nothing waits for a poll.
-            if let Some(session) = self.sessions.get(key)
-                && session.client.transport() == Transport::WebSocket
-            {
-                self.flush(key);
+            self.end_session(key, &cause, if on_websocket { End::Orderly } else { End::Abrupt });
+            if !on_websocket || grace_ms == 0 {
+                self.forget_session(key);
             }
-            self.end_session(key, &cause, End::Abrupt);
-            self.forget_session(key);
         }
         for key in self.connections.keys() {
-            self.close_connection_when_sent(key);
+            let role = self.connections.get(key).map(|connection| &connection.role);
+            if !matches!(role, Some(Role::WebSocket { session, .. }) if self.sessions.get(*session).is_some()) {
+                self.close_connection_when_sent(key);
+            }
         }
         // The alarm of the grace period.
         self.wheel.add(self.now_ms() + u64::from(grace_ms), Timer::Accept);

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::config::Config;
 use super::connection::{Connection, Role};
+use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
 use super::ready::Ready;
@@ -48,6 +49,7 @@ pub enum Timer {
     Connection(Key),
     Session(Key),
     Accept,
+    Drain,
 }
 
 /// A connection that comes from elsewhere: accepted by another shard, or its session is here.
@@ -89,6 +91,8 @@ pub struct Shard {
     pub atoms: AtomCache,
     /// When what is left is cut off, once the engine closes.
     pub closing: Option<u64>,
+    /// When which session ends, once the engine drains.
+    pub drain: Option<Box<Schedule>>,
     listeners: Vec<TcpListener>,
     accept_after_ms: u64,
     ready: Arc<Ready>,
@@ -132,6 +136,7 @@ impl Shard {
             mounts,
             atoms: AtomCache::default(),
             closing: None,
+            drain: None,
             listeners: Vec::new(),
             accept_after_ms: 0,
             ready: Arc::default(),
@@ -279,6 +284,9 @@ impl Shard {
             }
         }
         for listener in self.peers.inbox(self.index).take_listeners() {
+            if self.drain.is_some() {
+                continue;
+            }
             // Registered with the runtime at binding already, so this fails only out of memory for it.
             if let Err(error) = self.listen(listener) {
                 self.pause_accepting(&error);
@@ -460,6 +468,7 @@ impl Shard {
                     self.resumed = true;
                     self.read_stalled();
                 }
+                Command::Drain(drain) => self.begin_drain(drain),
                 Command::Shutdown { grace_ms } => self.shut_down(grace_ms),
             }
         }
@@ -492,6 +501,7 @@ impl Shard {
                 Timer::Connection(key) => self.look_at_connection(key),
                 Timer::Session(key) => self.look_at_session(key),
                 Timer::Accept => self.ready.push(LISTENERS),
+                Timer::Drain => self.drain_on(),
             }
         }
         let (server, mailbox) = (self.server.clone(), self.mailbox.clone());

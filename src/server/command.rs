@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::client::Client;
+use super::drain::Drain;
 use super::request::{Decision, Request};
 use super::socket::Socket;
 
@@ -16,6 +17,8 @@ pub enum Command {
     Close { client: Arc<Client>, silent: bool },
     /// The host emptied a queue that had stopped reading, or an INLINE queue has events from another thread.
     Resume,
+    /// End all sessions, spread over a time, and then close the engine.
+    Drain(Drain),
     /// The engine closes: end all connections, and what is unsent after this many milliseconds is lost.
     Shutdown { grace_ms: u32 },
 }

@@ -1,7 +1,7 @@
 //! The server: everything that an engine's threads share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -15,6 +15,7 @@ use super::command::Command;
 use super::config::Config;
 use super::connection::{Context, acknowledgement_expired};
 use super::deadlines::Due;
+use super::drain::Draining;
 use super::error::{Code, Error};
 use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
 use super::local;
@@ -68,6 +69,8 @@ pub struct Server {
     queue: Arc<Queue>,
     started: Instant,
     open: AtomicBool,
+    /// Set by the first `drain`.
+    pub draining: OnceLock<Draining>,
     completions: AtomicU64,
     owed: AtomicU32,
 }
@@ -92,6 +95,7 @@ impl Server {
             queue,
             started: Instant::now(),
             open: AtomicBool::new(true),
+            draining: OnceLock::new(),
             completions: AtomicU64::new(0),
             owed: AtomicU32::new(0),
         };
@@ -203,6 +207,12 @@ impl Server {
             Some(namespace) => vec![namespace.clone()],
             None => Vec::new(),
         }
+    }
+
+    /// The ids of all namespaces; patterns are none.
+    pub fn all_namespaces(&self) -> Vec<u32> {
+        let named = |namespace: &&Arc<Namespace>| !namespace.name.is_empty();
+        self.namespaces.read().list.iter().filter(named).map(|namespace| namespace.id).collect()
     }
 
     /// Makes a namespace, or changes flags and queue of one without sockets.

@@ -123,6 +123,11 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// How many values there are.
+    pub fn count(&self) -> usize {
+        self.table.read().slots.iter().filter(|slot| slot.value.is_some()).count()
+    }
+
     /// All values.
     pub fn all(&self) -> Vec<Arc<T>> {
         self.table.read().slots.iter().filter_map(|slot| slot.value.clone()).collect()
@@ -155,7 +160,9 @@ mod tests {
         assert!(slots.get(ids[1]).is_none());
         assert_eq!(slots.get(renewed).as_deref(), Some(&9));
         assert_eq!(slots.at(slot_of(renewed)).as_deref(), Some(&9));
-        assert_eq!(slots.all().len(), 3);
+        assert_eq!((slots.all().len(), slots.count()), (3, 3));
+        slots.remove(ids[0]);
+        assert_eq!(slots.count(), 2);
     }
 
     #[test]
