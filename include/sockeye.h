@@ -379,17 +379,18 @@ typedef struct sockeye_limits {
   uint64_t bytes_per_second;
   // How many of them may come at once; a larger message is paid for by the time after it. Default 1000000.
   uint64_t bytes_burst;
-  // Namespaces that a session is in or waits for. Default 1024.
+  // Namespaces that a session is in or waits for; one more is refused with a CONNECT_ERROR. Default 1024.
   uint64_t namespaces_max;
-  // Namespaces among them whose CONNECT the host has not decided. Default 256.
+  // Namespaces among them whose CONNECT the host has not decided; one more is refused likewise. Default 256.
   uint64_t namespaces_pending_max;
   // Rooms that a socket is in, its own not counted; more are FULL for the host. Default 65536.
   uint64_t rooms_max;
-  // Bytes of an event's name. Default 4096.
+  // Bytes of an event's name, as UTF-8 after decoding. A longer one ends the connection, as what follows does. Default 4096.
   uint64_t event_name_bytes_max;
-  // Depth of nested arrays and objects in a packet. Default 1024.
+  // Depth of nested arrays and objects in a packet, the array of its arguments included. Default 1024.
   uint64_t json_depth_max;
-  // Attachments of a packet (the official limit). Not to be switched off. Default 10.
+  // Attachments of a packet (the official limit); together they may have so many times `max_http_buffer_size` bytes. Not to be
+  // switched off. Default 10.
   uint64_t attachments_max;
   // From a packet to the last of its attachments. Default 60000.
   uint64_t attachments_time_ms;
@@ -859,7 +860,8 @@ sockeye_result sockeye_socket_data(struct sockeye_engine *engine,
                                    sockeye_socket socket,
                                    struct sockeye_buffer **out);
 
-// Puts a socket into rooms; when the call returns, emissions to them reach it.
+// Puts a socket into rooms; when the call returns, emissions to them reach it. FULL: it would be in more than `limits.rooms_max` then,
+// and has joined none.
 sockeye_result sockeye_socket_join(struct sockeye_engine *engine,
                                    sockeye_socket socket,
                                    const struct sockeye_bytes *rooms,
@@ -884,13 +886,15 @@ sockeye_result sockeye_socket_disconnect(struct sockeye_engine *engine,
                                          uint32_t flags);
 
 // Emits to one socket. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK event that will come, exactly once.
-// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array.
+// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; FULL: it owes as many acknowledgements
+// as `limits.acks_awaited_max` allows.
 sockeye_result sockeye_emit(struct sockeye_engine *engine,
                             sockeye_socket socket,
                             const struct sockeye_emission *emission,
                             sockeye_token *ack_out);
 
-// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come.
+// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that
+// owes as many acknowledgements as `limits.acks_awaited_max` allows is then left out, and the engine counts that.
 sockeye_result sockeye_broadcast(struct sockeye_engine *engine,
                                  const struct sockeye_target *target,
                                  const struct sockeye_emission *emission,
@@ -930,7 +934,8 @@ sockeye_result sockeye_message_new(struct sockeye_engine *engine,
 // Gives a message back; emissions of it that are queued are not affected. NULL is allowed.
 void sockeye_message_free(struct sockeye_message *message);
 
-// Puts all that the target means into rooms.
+// Puts all that the target means into rooms. FULL: some would be in more than `limits.rooms_max` then, and have joined none; all others
+// have joined.
 sockeye_result sockeye_sockets_join(struct sockeye_engine *engine,
                                     const struct sockeye_target *target,
                                     const struct sockeye_bytes *rooms,

@@ -47,7 +47,8 @@ pub(super) fn with_outbox<T>(run: impl FnOnce(&mut Outbox) -> Outcome<T>) -> Out
 }
 
 /// Emits to one socket. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK event that will come, exactly once.
-/// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array.
+/// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; FULL: it owes as many acknowledgements
+/// as `limits.acks_awaited_max` allows.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `emission` is NULL or valid, pointers inside included; `ack_out` is NULL or valid for writing.
@@ -71,7 +72,8 @@ pub unsafe extern "C" fn sockeye_emit(
     }
 }
 
-/// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come.
+/// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that
+/// owes as many acknowledgements as `limits.acks_awaited_max` allows is then left out, and the engine counts that.
 ///
 /// # Safety
 /// As `sockeye_emit`; `target` is NULL or valid, pointers inside included.

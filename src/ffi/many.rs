@@ -8,7 +8,8 @@ use super::engine::sockeye_engine;
 use super::types::*;
 use crate::server::{Code, Error};
 
-/// Puts all that the target means into rooms.
+/// Puts all that the target means into rooms. FULL: some would be in more than `limits.rooms_max` then, and have joined none; all others
+/// have joined.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `target` is NULL or valid, pointers inside included; `rooms` is NULL or valid for `count` elements.

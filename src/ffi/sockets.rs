@@ -150,7 +150,8 @@ pub unsafe extern "C" fn sockeye_socket_data(
     unsafe { give_json(engine, socket, out, |socket, json| socket.write_data(json)) }
 }
 
-/// Puts a socket into rooms; when the call returns, emissions to them reach it.
+/// Puts a socket into rooms; when the call returns, emissions to them reach it. FULL: it would be in more than `limits.rooms_max` then,
+/// and has joined none.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `rooms` is NULL or valid for `count` elements.

@@ -68,17 +68,18 @@ pub struct sockeye_limits {
     pub bytes_per_second: u64,
     /// How many of them may come at once; a larger message is paid for by the time after it. Default 1000000.
     pub bytes_burst: u64,
-    /// Namespaces that a session is in or waits for. Default 1024.
+    /// Namespaces that a session is in or waits for; one more is refused with a CONNECT_ERROR. Default 1024.
     pub namespaces_max: u64,
-    /// Namespaces among them whose CONNECT the host has not decided. Default 256.
+    /// Namespaces among them whose CONNECT the host has not decided; one more is refused likewise. Default 256.
     pub namespaces_pending_max: u64,
     /// Rooms that a socket is in, its own not counted; more are FULL for the host. Default 65536.
     pub rooms_max: u64,
-    /// Bytes of an event's name. Default 4096.
+    /// Bytes of an event's name, as UTF-8 after decoding. A longer one ends the connection, as what follows does. Default 4096.
     pub event_name_bytes_max: u64,
-    /// Depth of nested arrays and objects in a packet. Default 1024.
+    /// Depth of nested arrays and objects in a packet, the array of its arguments included. Default 1024.
     pub json_depth_max: u64,
-    /// Attachments of a packet (the official limit). Not to be switched off. Default 10.
+    /// Attachments of a packet (the official limit); together they may have so many times `max_http_buffer_size` bytes. Not to be
+    /// switched off. Default 10.
     pub attachments_max: u64,
     /// From a packet to the last of its attachments. Default 60000.
     pub attachments_time_ms: u64,

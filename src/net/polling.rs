@@ -13,7 +13,7 @@ use super::table::Key;
 use crate::proto::engine_packet::{Packet, PacketType};
 use crate::proto::payload;
 use crate::proto::session::Received;
-use crate::server::{Cause, Client, Context, Reason};
+use crate::server::{Cause, Client, Context, NEVER, Reason};
 
 impl Shard {
     /// A GET of a session.
@@ -196,8 +196,11 @@ impl Shard {
                     Packet::Text { data, .. } => session.sockets.text(&mut cx, data),
                     Packet::Binary(data) => session.sockets.binary(&mut cx, data),
                 };
-                if let Err(cause) = taken {
-                    self.end_session(session_key, &cause, End::Orderly);
+                match taken {
+                    // Attachments are to come in time.
+                    Ok(()) if session.sockets.attachments_deadline_ms() != NEVER => self.schedule_session(session_key),
+                    Ok(()) => {}
+                    Err(cause) => self.end_session(session_key, &cause, End::Orderly),
                 }
             }
             Received::Ignored => {

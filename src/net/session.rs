@@ -7,7 +7,7 @@ use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
 use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
 use crate::proto::websocket::{self, Opcode};
-use crate::server::{Cause, Client, Connection as Sockets, NEVER, Reason, Socket, Transport};
+use crate::server::{Cause, Client, Connection as Sockets, Context, NEVER, Reason, Socket, Transport};
 
 /// How long a session on polling that the server closed waits for the poll that is told so (server-behaviour.md 2.12).
 const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
@@ -50,7 +50,8 @@ impl Session {
 
     /// When something is due.
     pub fn deadline(&self) -> u64 {
-        self.closing.unwrap_or_else(|| self.machine.deadline().min(self.sockets.connect_deadline_ms))
+        let sockets = self.sockets.connect_deadline_ms.min(self.sockets.attachments_deadline_ms());
+        self.closing.unwrap_or_else(|| self.machine.deadline().min(sockets))
     }
 }
 
@@ -88,10 +89,23 @@ impl Shard {
             let limit = u64::from(self.server.config.connect_timeout_ms);
             return self.end_session(key, &cause.limit("connectTimeout", limit), End::Orderly);
         }
+        if session.sockets.attachments_deadline_ms() <= now_ms && !self.attachments_may_wait(key) {
+            let cause = Cause::because(Reason::ForcedClose, "attachments did not come in time");
+            let limit = self.server.config.limits.attachments_time_ms;
+            return self.end_session(key, &cause.limit("attachmentsTimeMs", limit), End::Orderly);
+        }
         while let Some(tick) = self.sessions.get_mut(key).and_then(|session| session.machine.tick(now_ms, &timing)) {
             self.tick(key, tick);
         }
         self.schedule_session(key);
+    }
+
+    /// Whether it may be our fault that attachments are late, for a session is not read at times; they then get their time anew.
+    fn attachments_may_wait(&mut self, key: Key) -> bool {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.is_stalled()) else { return false };
+        let cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
+        session.sockets.await_attachments(&cx);
+        true
     }
 
     fn tick(&mut self, key: Key, tick: Tick) {
@@ -204,12 +218,7 @@ impl Shard {
         if waits_for_poll && cause.reason == Reason::ForcedClose {
             cause.reason = Reason::ForcedServerClose;
         }
-        let mut cx = crate::server::Context {
-            server: &self.server,
-            out: &mut self.out,
-            atoms: &mut self.atoms,
-            now_us: self.now_us,
-        };
+        let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.closed(&mut cx, &cause);
         if let Some(candidate) = session.candidate.take() {
             self.close_websocket(candidate, None);
@@ -318,12 +327,7 @@ impl Shard {
     pub fn leave_by_host(&mut self, socket: &Arc<Socket>) {
         let Some(key) = self.session_of(&socket.client) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let mut cx = crate::server::Context {
-            server: &self.server,
-            out: &mut self.out,
-            atoms: &mut self.atoms,
-            now_us: self.now_us,
-        };
+        let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.leave_by_host(&mut cx, socket);
     }
 
@@ -332,12 +336,8 @@ impl Shard {
         let Some(key) = self.session_of(client) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         if !silent {
-            let mut cx = crate::server::Context {
-                server: &self.server,
-                out: &mut self.out,
-                atoms: &mut self.atoms,
-                now_us: self.now_us,
-            };
+            let mut cx =
+                Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
             session.sockets.disconnect_all(&mut cx);
         }
         self.end_session(key, &Cause::new(Reason::ForcedClose), End::Orderly);

@@ -5,7 +5,9 @@
 //! packet that is going to be refused is ever held; the official decoder finds out with the last one.
 //!
 //! A [`Reconstructor`] holds at most the header and copies of all attachments but the last, as many as
-//! [`Limits::attachments_max`] allows; each message's size is bounded by the transport. The last attachment is borrowed:
+//! [`Limits::attachments_max`] allows, each no larger than the transport lets a message be: `attachmentsMax` ×
+//! `maxHttpBufferSize` in all, which is what the official server takes as well, so no less would do for its clients. For how
+//! long, [`Reconstructor::set_deadline`] bounds. The last attachment is borrowed:
 //! the usual packet, with one attachment, costs no copy of its data, and no allocation where the last packet's memory was
 //! given back. Between packets a connection holds nothing, for most are idle most of the time.
 
@@ -25,6 +27,9 @@ pub struct Reconstructor {
     pending: Option<Box<Pending>>,
 }
 
+/// A time that never comes.
+pub const NO_DEADLINE: u64 = u64::MAX;
+
 /// Text that a spare packet may keep room for: headers are short, and what is idle should be small.
 const SPARE_TEXT_MAX: usize = 1024;
 
@@ -37,6 +42,8 @@ thread_local! {
 struct Pending {
     header: Header,
     attachments: u32,
+    /// When the caller's patience with them ends.
+    deadline_ms: u64,
     /// All attachments so far; the last one never gets here.
     kept: Vec<Box<[u8]>>,
 }
@@ -107,14 +114,27 @@ impl Reconstructor {
                 let text = std::mem::take(&mut pending.header.text);
                 pending.header = Header { text, nsp, id, json, body };
                 pending.attachments = attachments;
+                pending.deadline_ms = NO_DEADLINE;
                 pending
             }
             None => {
                 let header = Header { text: text.to_owned(), nsp, id, json, body };
-                Box::new(Pending { header, attachments, kept: Vec::new() })
+                Box::new(Pending { header, attachments, deadline_ms: NO_DEADLINE, kept: Vec::new() })
             }
         });
         Ok(None)
+    }
+
+    /// Notes when the attachments that are still to come are due; nothing without such.
+    pub fn set_deadline(&mut self, at_ms: u64) {
+        if let Some(pending) = &mut self.pending {
+            pending.deadline_ms = at_ms;
+        }
+    }
+
+    /// When attachments are due that are still to come; [`NO_DEADLINE`] if none are.
+    pub fn deadline(&self) -> u64 {
+        self.pending.as_ref().map_or(NO_DEADLINE, |pending| pending.deadline_ms)
     }
 
     /// Takes an attachment; the packet comes out with its last one. Only the attachments before that are copied.
@@ -283,6 +303,21 @@ mod tests {
         assert_eq!(complete.attachments().len(), 3);
         assert_eq!(complete.packet(), decode(header, &Limits::default()).unwrap());
         assert_eq!(reconstructor.accept(b"").unwrap_err(), DecodeError::BinaryWhileIdle);
+    }
+
+    #[test]
+    fn attachments_are_due_only_while_some_are_to_come() {
+        let mut reconstructor = Reconstructor::default();
+        for _ in 0..2 {
+            reconstructor.set_deadline(5);
+            assert_eq!(reconstructor.deadline(), NO_DEADLINE);
+            assert_eq!(reconstructor.take_text("51-[\"e\"]", &Limits::default()), Ok(None));
+            assert_eq!(reconstructor.deadline(), NO_DEADLINE);
+            reconstructor.set_deadline(5);
+            assert_eq!(reconstructor.deadline(), 5);
+            reconstructor.accept(b"x").unwrap().unwrap().recycle();
+        }
+        assert_eq!(reconstructor.deadline(), NO_DEADLINE);
     }
 
     #[test]

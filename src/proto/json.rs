@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 use super::ack_id::write_number;
 use super::json_check::check;
 
+/// A depth that no text in memory exceeds: for texts of the host's, who may nest as he likes.
+const ANY_DEPTH: u32 = u32::MAX;
+
 /// Integers of up to this many digits are exact in an `f64`, so their text is already what JavaScript prints.
 const EXACT_DIGITS_MAX: usize = 15;
 
@@ -25,6 +28,8 @@ pub enum JsonError {
     Syntax {
         at: usize,
     },
+    /// Arrays and objects are nested deeper than allowed.
+    TooDeep,
     NotAnArray,
     NotAnObject,
     NotAString,
@@ -38,6 +43,7 @@ impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Syntax { at } => return write!(f, "invalid JSON at byte {at}"),
+            Self::TooDeep => "arrays and objects are nested too deep",
             Self::NotAnArray => "the JSON text is not an array",
             Self::NotAnObject => "the JSON text is not an object",
             Self::NotAString => "the JSON text is not a string",
@@ -68,7 +74,12 @@ pub struct Event<'a> {
 
 /// Checks that `text` is one JSON value; white space around it is fine.
 pub fn validate(text: &str) -> Result<(), JsonError> {
-    check(text).map_err(|at| JsonError::Syntax { at })
+    validate_within(text, ANY_DEPTH)
+}
+
+/// As [`validate`], and that arrays and objects are nested at most `depth_max` deep.
+pub fn validate_within(text: &str, depth_max: u32) -> Result<(), JsonError> {
+    check(text, depth_max)
 }
 
 /// `text` without the white space that JSON allows around a value.
@@ -82,13 +93,22 @@ pub fn trim(text: &str) -> &str {
 
 /// Checks that `text` is one JSON array and gives what stands between its brackets, trimmed.
 pub fn array(text: &str) -> Result<&str, JsonError> {
-    validate(text)?;
+    array_within(text, ANY_DEPTH)
+}
+
+fn array_within(text: &str, depth_max: u32) -> Result<&str, JsonError> {
+    validate_within(text, depth_max)?;
     inside(text).ok_or(JsonError::NotAnArray)
 }
 
 /// Checks that `text` is one JSON object and gives it without white space around it.
 pub fn object(text: &str) -> Result<&str, JsonError> {
-    validate(text)?;
+    object_within(text, ANY_DEPTH)
+}
+
+/// As [`object`], with arrays and objects nested at most `depth_max` deep, itself included.
+pub fn object_within(text: &str, depth_max: u32) -> Result<&str, JsonError> {
+    validate_within(text, depth_max)?;
     let text = trim(text);
     text.starts_with('{').then_some(text).ok_or(JsonError::NotAnObject)
 }
@@ -107,9 +127,9 @@ pub fn string(text: &str) -> Result<Cow<'_, str>, JsonError> {
 
 /// Checks an event array such as `["name",1,2]` and cuts it after the name (socket-io.md §3).
 ///
-/// Reserved names are the packet decoder's to refuse.
-pub fn split_event(json: &str) -> Result<Event<'_>, JsonError> {
-    let inner = array(json)?;
+/// Reserved names are the packet decoder's to refuse. Arrays and objects may be nested at most `depth_max` deep.
+pub fn split_event(json: &str, depth_max: u32) -> Result<Event<'_>, JsonError> {
+    let inner = array_within(json, depth_max)?;
     let (len, is_plain) = first_element(inner.as_bytes());
     let (name, rest) = inner.split_at_checked(len).unwrap_or((inner, ""));
     let rest = trim(rest);
@@ -123,9 +143,9 @@ pub fn split_event(json: &str) -> Result<Event<'_>, JsonError> {
     Ok(Event { name, name_is_number, args })
 }
 
-/// Checks an ack's array and gives the span of its elements.
-pub fn split_args(json: &str) -> Result<ArgsSpan, JsonError> {
-    Ok(span_of(json, array(json)?))
+/// Checks an ack's array, nested at most `depth_max` deep, and gives the span of its elements.
+pub fn split_args(json: &str, depth_max: u32) -> Result<ArgsSpan, JsonError> {
+    Ok(span_of(json, array_within(json, depth_max)?))
 }
 
 /// Appends the arguments as a JSON array of their own: `[1,2]`, or `[]`.
@@ -352,7 +372,7 @@ mod tests {
     use super::*;
 
     fn split(json: &str) -> (String, bool, String) {
-        let event = split_event(json).expect(json);
+        let event = split_event(json, ANY_DEPTH).expect(json);
         let mut args = Vec::new();
         write_args(json, event.args, &mut args);
         (event.name.into_owned(), event.name_is_number, String::from_utf8(args).unwrap())
@@ -394,10 +414,10 @@ mod tests {
     #[test]
     fn an_event_needs_a_name() {
         for json in ["[]", "[ ]", "[null]", "[true]", "[[\"a\"]]", "[{\"a\":1}]"] {
-            assert!(matches!(split_event(json), Err(JsonError::NoEventName)), "{json}");
+            assert!(matches!(split_event(json, ANY_DEPTH), Err(JsonError::NoEventName)), "{json}");
         }
-        assert!(matches!(split_event("{\"a\":1}"), Err(JsonError::NotAnArray)));
-        assert!(matches!(split_event("\"[]\""), Err(JsonError::NotAnArray)));
+        assert!(matches!(split_event("{\"a\":1}", ANY_DEPTH), Err(JsonError::NotAnArray)));
+        assert!(matches!(split_event("\"[]\"", ANY_DEPTH), Err(JsonError::NotAnArray)));
     }
 
     #[test]
@@ -417,7 +437,7 @@ mod tests {
             "\u{feff}[1]",
             "[1]\u{a0}",
         ] {
-            assert!(matches!(split_event(json), Err(JsonError::Syntax { .. })), "{json}");
+            assert!(matches!(split_event(json, ANY_DEPTH), Err(JsonError::Syntax { .. })), "{json}");
         }
     }
 

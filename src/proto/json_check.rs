@@ -3,23 +3,33 @@
 //! Every inbound packet passes here. `serde_json`'s own check of the same grammar takes half as long again on small events;
 //! the tests hold the two to the same answers.
 
+use super::json::JsonError;
+
 /// Nesting levels that one word of [`Nesting`] keeps.
 const WORD_LEVELS: u32 = u64::BITS;
 
-/// Checks that `text` is one JSON value with nothing but white space around it.
+/// Checks that `text` is one JSON value with nothing but white space around it, in which arrays and objects are nested at most
+/// `depth_max` deep.
 ///
-/// Depth is bounded by the text alone: the check does not recurse and keeps a bit for each open level.
+/// Beside that, depth is bounded by the text alone: the check does not recurse and keeps a bit for each open level.
 ///
 /// # Errors
-/// The byte offset at which no JSON text can go on as this one does.
-pub(super) fn check(text: &str) -> Result<(), usize> {
-    let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
-    reader.document().ok_or(reader.at)
+/// [`JsonError::Syntax`] with the byte offset at which no JSON text can go on as this one does, or [`JsonError::TooDeep`].
+pub(super) fn check(text: &str, depth_max: u32) -> Result<(), JsonError> {
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, levels_left: depth_max, too_deep: false };
+    match reader.document() {
+        Some(()) => Ok(()),
+        None if reader.too_deep => Err(JsonError::TooDeep),
+        None => Err(JsonError::Syntax { at: reader.at }),
+    }
 }
 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// How many more arrays and objects may be open at a time.
+    levels_left: u32,
+    too_deep: bool,
 }
 
 impl Reader<'_> {
@@ -34,6 +44,7 @@ impl Reader<'_> {
                     (None, None) => return Some(()),
                     (Some(Container::Array), Some(b']')) | (Some(Container::Object), Some(b'}')) => {
                         self.at += 1;
+                        self.levels_left += 1;
                         nesting.close();
                     }
                     (Some(container), Some(b',')) => {
@@ -60,18 +71,20 @@ impl Reader<'_> {
                 }
                 b'-' | b'0'..=b'9' => return self.number(),
                 b'{' => {
-                    self.at += 1;
+                    self.level()?;
                     if self.skip_if(b'}') {
                         return Some(());
                     }
+                    self.levels_left -= 1;
                     nesting.open(Container::Object);
                     self.key()?;
                 }
                 b'[' => {
-                    self.at += 1;
+                    self.level()?;
                     if self.skip_if(b']') {
                         return Some(());
                     }
+                    self.levels_left -= 1;
                     nesting.open(Container::Array);
                 }
                 b't' => return self.literal(b"true"),
@@ -80,6 +93,12 @@ impl Reader<'_> {
                 _ => return None,
             }
         }
+    }
+
+    /// Takes the bracket of an array or object, if there may be one more level.
+    fn level(&mut self) -> Option<()> {
+        self.too_deep = self.levels_left == 0;
+        (!self.too_deep).then(|| self.at += 1)
     }
 
     fn key(&mut self) -> Option<()> {
@@ -257,7 +276,11 @@ mod tests {
 
     /// The offset of the refusal, if any, after holding the answer against `serde_json`'s.
     fn refusal(text: &str) -> Option<usize> {
-        let refusal = check(text).err();
+        let refusal = match check(text, u32::MAX) {
+            Ok(()) => None,
+            Err(JsonError::Syntax { at }) => Some(at),
+            Err(other) => panic!("{text:?}: {other}"),
+        };
         assert_eq!(serde_json::from_str::<IgnoredAny>(text).is_err(), refusal.is_some(), "{text:?}");
         refusal
     }
@@ -341,6 +364,17 @@ mod tests {
             assert_eq!(refusal(&format!("{open}1{close}]")), Some(depth * 8 + 1));
             assert_eq!(refusal(&format!("{open}1]{close}")), Some(depth * 6 + 1));
         }
+    }
+
+    #[test]
+    fn arrays_and_objects_count_as_levels_empty_ones_too() {
+        for (text, depth) in [("1", 0), ("[]", 1), ("{\"a\":1}", 1), ("[[],[{}],[[1],2]]", 3), ("[1,{\"a\":[]},[]]", 3)]
+        {
+            assert_eq!(check(text, depth), Ok(()), "{text}");
+            assert!(depth == 0 || check(text, depth - 1) == Err(JsonError::TooDeep), "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        assert_eq!((check(&deep, 1000), check(&deep, 999)), (Ok(()), Err(JsonError::TooDeep)));
     }
 
     #[test]

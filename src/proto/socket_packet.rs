@@ -28,11 +28,15 @@ pub const RESERVED_EVENTS: [&str; 6] =
 pub struct Limits {
     /// Attachments per packet.
     pub attachments_max: u32,
+    /// Bytes of an event's name, as it is after decoding.
+    pub event_name_max: usize,
+    /// Depth of nested arrays and objects in a packet, the array of its arguments included.
+    pub json_depth_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { attachments_max: ATTACHMENTS_MAX_DEFAULT }
+        Self { attachments_max: ATTACHMENTS_MAX_DEFAULT, event_name_max: usize::MAX, json_depth_max: u32::MAX }
     }
 }
 
@@ -72,7 +76,7 @@ pub enum Packet<'a> {
     },
 }
 
-/// Why a packet was refused; each closes the connection. The texts are the official ones.
+/// Why a packet was refused; each closes the connection. The texts are the official ones, but for those of limits that are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// The digit, or `None` for a character that is none, which JavaScript prints as NaN.
@@ -81,6 +85,10 @@ pub enum DecodeError {
     AttachmentCount,
     TooManyAttachments,
     InvalidPayload,
+    /// An event's name is longer than allowed.
+    EventNameTooLong,
+    /// Arrays and objects are nested deeper than allowed.
+    TooDeep,
     /// A placeholder that names no attachment.
     Placeholder,
     /// A text packet came where an attachment was due.
@@ -97,6 +105,8 @@ impl fmt::Display for DecodeError {
             Self::AttachmentCount => "Illegal attachments",
             Self::TooManyAttachments => "too many attachments",
             Self::InvalidPayload => "invalid payload",
+            Self::EventNameTooLong => "the event's name is too long",
+            Self::TooDeep => "the payload is nested too deep",
             Self::Placeholder => "illegal attachments",
             Self::TextWhilePending => "got plaintext data when reconstructing a packet",
             Self::BinaryWhileIdle => "got binary data when not reconstructing a packet",
@@ -107,8 +117,8 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl From<json::JsonError> for DecodeError {
-    fn from(_: json::JsonError) -> Self {
-        Self::InvalidPayload
+    fn from(error: json::JsonError) -> Self {
+        if error == json::JsonError::TooDeep { Self::TooDeep } else { Self::InvalidPayload }
     }
 }
 
@@ -123,18 +133,19 @@ pub fn decode<'a>(text: &'a str, limits: &Limits) -> Result<Packet<'a>, DecodeEr
     let (id, rest) = AckId::split(rest);
     let json = json::trim(rest);
     let payload = (!rest.is_empty()).then_some(json);
+    let depth_max = limits.json_depth_max;
     Ok(match kind {
-        b'0' => Packet::Connect { nsp, auth: payload.map(json::object).transpose()? },
+        b'0' => Packet::Connect { nsp, auth: payload.map(|json| json::object_within(json, depth_max)).transpose()? },
         b'1' if payload.is_none() => Packet::Disconnect { nsp },
         b'2' | b'5' => {
-            let event = payload.map(split_event).transpose()?;
+            let event = payload.map(|json| split_event(json, limits)).transpose()?;
             Packet::Event { nsp, id, event, json, attachments }
         }
         b'3' | b'6' => {
-            let args = payload.map(json::split_args).transpose()?.unwrap_or_default();
+            let args = payload.map(|json| json::split_args(json, depth_max)).transpose()?.unwrap_or_default();
             Packet::Ack { nsp, id, args, json, attachments }
         }
-        b'4' => Packet::ConnectError { nsp, data: payload.map(object_or_string).transpose()? },
+        b'4' => Packet::ConnectError { nsp, data: payload.map(|json| object_or_string(json, depth_max)).transpose()? },
         _ => return Err(DecodeError::InvalidPayload),
     })
 }
@@ -175,14 +186,17 @@ fn split_namespace(text: &str) -> (&str, &str) {
     if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { (ROOT_NAMESPACE, text) }
 }
 
-fn split_event(json: &str) -> Result<Event<'_>, DecodeError> {
-    let event = json::split_event(json)?;
+fn split_event<'a>(json: &'a str, limits: &Limits) -> Result<Event<'a>, DecodeError> {
+    let event = json::split_event(json, limits.json_depth_max)?;
+    if event.name.len() > limits.event_name_max {
+        return Err(DecodeError::EventNameTooLong);
+    }
     let reserved = !event.name_is_number && RESERVED_EVENTS.contains(&&*event.name);
     if reserved { Err(DecodeError::InvalidPayload) } else { Ok(event) }
 }
 
-fn object_or_string(json: &str) -> Result<&str, DecodeError> {
-    json::validate(json)?;
+fn object_or_string(json: &str, depth_max: u32) -> Result<&str, DecodeError> {
+    json::validate_within(json, depth_max)?;
     json.starts_with(['{', '"']).then_some(json).ok_or(DecodeError::InvalidPayload)
 }
 
@@ -199,9 +213,41 @@ mod tests {
     fn the_attachment_limit_is_an_option() {
         let file = vectors("socket-io-parser.json");
         for case in cases(&file, "/v5/decodeMaxAttachments") {
-            let limits = Limits { attachments_max: case["maxAttachments"].as_u64().unwrap() as u32 };
+            let attachments_max = case["maxAttachments"].as_u64().unwrap() as u32;
+            let limits = Limits { attachments_max, ..Limits::default() };
             let error = decode("511-[\"x\"]", &limits).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), case["error"].as_str(), "{case}");
+        }
+    }
+
+    #[test]
+    fn names_and_depth_have_limits_in_every_packet() {
+        let limits = Limits { event_name_max: 3, json_depth_max: 2, ..Limits::default() };
+        let within = [
+            "2[\"abc\",[1]]",
+            "2[\"\\u0061bc\"]",
+            "2[\"é1\"]",
+            "2[123]",
+            "3[[]]",
+            "0{\"a\":[]}",
+            "4{\"a\":{}}",
+            "61-1[[]]",
+        ];
+        for text in within {
+            assert!(decode(text, &limits).is_ok(), "{text}");
+        }
+        for text in ["2[\"abcd\"]", "2[\"\\u0061bcd\"]", "2[\"éé\"]", "2[1234]", "51-[\"abcd\"]"] {
+            assert_eq!(decode(text, &limits), Err(DecodeError::EventNameTooLong), "{text}");
+        }
+        for text in [
+            "2[\"a\",[[]]]",
+            "3[[{}]]",
+            "0{\"a\":[[1]]}",
+            "4{\"a\":{\"b\":[]}}",
+            "51-[\"a\",[{\"b\":1}]]",
+            "61-1[[[]]]",
+        ] {
+            assert_eq!(decode(text, &limits), Err(DecodeError::TooDeep), "{text}");
         }
     }
 

@@ -8,27 +8,26 @@ use super::acks::{Awaited, partial_flag};
 use super::atoms::AtomCache;
 use super::client::Client;
 use super::event::*;
+use super::limits::Limits;
+use super::metrics::Count;
 use super::namespace::Namespace;
 use super::push_room_changes;
 use super::reason::{Cause, Reason};
 use super::request::{Decision, Request};
 use super::root::{Resolved, Server, owed_token};
 use super::slots::slot_of;
-use super::socket::{ACKS_OWED_MAX, Socket, State};
+use super::socket::{Socket, State};
 use crate::proto::ack_id::AckId;
-use crate::proto::binary::Reconstructor;
+use crate::proto::binary::{NO_DEADLINE, Reconstructor};
 use crate::proto::json;
-use crate::proto::socket_packet::{self, DecodeError, Limits as PacketLimits, Packet};
+use crate::proto::socket_packet::{self, DecodeError, Packet};
 use crate::queue::{Event, Outbox};
-
-/// Namespaces that one connection may be in or wait for: no client of ours came near, and each costs a socket.
-pub const NAMESPACES_PER_CONNECTION_MAX: usize = 1024;
 
 /// Attachments of a packet whose list needs no memory of its own.
 const FEW_ATTACHMENTS: usize = 4;
 
 /// A time that never comes.
-pub const NEVER: u64 = u64::MAX;
+pub const NEVER: u64 = NO_DEADLINE;
 
 /// What the functions of a turn share.
 pub struct Context<'a> {
@@ -85,10 +84,13 @@ impl Connection {
             self.bare(cx, text, &[]);
             return Ok(());
         }
-        let limits = PacketLimits { attachments_max: cx.server.config.limits.attachments_max as u32 };
-        match self.reconstructor.take_text(text, &limits).map_err(malformed)? {
-            Some(packet) => self.packet(cx, packet, &[]),
-            None => Ok(()),
+        match self.reconstructor.take_text(text, &cx.server.packet_limits) {
+            Ok(Some(packet)) => self.packet(cx, packet, &[]),
+            Ok(None) => {
+                self.await_attachments(cx);
+                Ok(())
+            }
+            Err(error) => Err(malformed(&cx.server.config.limits, error)),
         }
     }
 
@@ -98,7 +100,11 @@ impl Connection {
             self.bare(cx, "", &[data]);
             return Ok(());
         }
-        let Some(complete) = self.reconstructor.accept(data).map_err(malformed)? else { return Ok(()) };
+        let complete = match self.reconstructor.accept(data) {
+            Ok(Some(complete)) => complete,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(malformed(&cx.server.config.limits, error)),
+        };
         let mut few = [&[][..]; FEW_ATTACHMENTS];
         let attachments = complete.attachments();
         let count = attachments.len();
@@ -111,6 +117,16 @@ impl Connection {
         };
         complete.recycle();
         taken
+    }
+
+    /// Attachments are to come, and have their time from now on.
+    pub fn await_attachments(&mut self, cx: &Context<'_>) {
+        self.reconstructor.set_deadline(cx.now_us / 1000 + cx.server.config.limits.attachments_time_ms);
+    }
+
+    /// When attachments are due that are to come, in milliseconds since the engine was made; [`NEVER`] if none are.
+    pub fn attachments_deadline_ms(&self) -> u64 {
+        self.reconstructor.deadline()
     }
 
     fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[&[u8]]) {
@@ -154,8 +170,9 @@ impl Connection {
         if self.sockets.iter().any(|socket| *socket.nsp.name == *nsp) {
             return Err(violation("CONNECT for a namespace that the client has joined"));
         }
-        if self.sockets.len() + self.waiting.len() >= NAMESPACES_PER_CONNECTION_MAX {
-            return Err(violation("too many namespaces").limit("namespaces", NAMESPACES_PER_CONNECTION_MAX as u64));
+        if self.namespaces() as u64 >= cx.server.config.limits.namespaces_max {
+            self.refuse_one_more(cx, nsp, "namespacesMax", cx.server.config.limits.namespaces_max);
+            return Ok(());
         }
         match cx.server.resolve(nsp, cx.out, cx.now_us) {
             Resolved::Namespace(namespace) => self.enter(cx, &namespace, auth),
@@ -165,7 +182,35 @@ impl Connection {
         Ok(())
     }
 
+    /// How many namespaces the session is in or waits for.
+    fn namespaces(&self) -> usize {
+        let undecided = self.sockets.iter().filter(|socket| socket.state() == State::Pending).count();
+        // A decision about a socket stands for one of the sockets, one about a namespace for one that is still to be made.
+        self.sockets.len() + self.waiting.len().saturating_sub(undecided)
+    }
+
+    /// Refuses a CONNECT that the host would have to decide, if it owes too many decisions already; whether it was refused.
+    fn must_not_ask(&self, cx: &Context<'_>, nsp: &str) -> bool {
+        let max = cx.server.config.limits.namespaces_pending_max;
+        let full = self.waiting.len() as u64 >= max;
+        if full {
+            self.refuse_one_more(cx, nsp, "namespacesPendingMax", max);
+        }
+        full
+    }
+
+    /// The official server has no such limits. A client that passes ours keeps what it has joined, and is told as it is of a namespace
+    /// that does not exist.
+    fn refuse_one_more(&self, cx: &Context<'_>, nsp: &str, limit: &str, value: u64) {
+        cx.server.metrics.count(Count::NamespacesRefused);
+        let data = format!("{{\"limit\":\"{limit}\",\"value\":{value}}}");
+        self.refuse(nsp, Some("Too many namespaces"), Some(&data));
+    }
+
     fn ask_for_namespace(&mut self, cx: &mut Context<'_>, parent: Arc<Namespace>, nsp: &str, auth: Option<&str>) {
+        if self.must_not_ask(cx, nsp) {
+            return;
+        }
         let request = Request::Namespace {
             client: self.client.clone(),
             parent: parent.clone(),
@@ -194,6 +239,9 @@ impl Connection {
 
     /// Makes a socket for a namespace that exists, and admits it or asks the host.
     fn enter(&mut self, cx: &mut Context<'_>, namespace: &Arc<Namespace>, auth: Option<&str>) {
+        if namespace.flags.authorize && self.must_not_ask(cx, &namespace.name) {
+            return;
+        }
         let Some(socket) = cx.server.new_socket(namespace, &self.client, auth.map(Into::into)) else {
             return self.refuse(&namespace.name, Some("Server is full"), None);
         };
@@ -369,8 +417,9 @@ fn message(
     let token = match ack {
         Some(ack) => {
             let number = cx.server.next_owed();
-            if !socket.owe(number, ack) {
-                return Err(violation("too many unanswered acknowledgements").limit("acks", ACKS_OWED_MAX as u64));
+            let max = cx.server.config.limits.acks_owed_max;
+            if !socket.owe(number, ack, max) {
+                return Err(violation("too many unanswered acknowledgements").limit("acksOwedMax", max));
             }
             owed_token(number, slot_of(socket.id))
         }
@@ -435,8 +484,14 @@ pub fn acknowledgement_expired(cx: &mut Context<'_>, socket: &Socket, wire_id: u
 }
 
 /// The official server closes its side on a packet that its parser refuses, and calls that a forced close.
-fn malformed(error: DecodeError) -> Cause {
-    Cause::because(Reason::ForcedClose, error.to_string())
+fn malformed(limits: &Limits, error: DecodeError) -> Cause {
+    let cause = Cause::because(Reason::ForcedClose, error.to_string());
+    match error {
+        DecodeError::TooManyAttachments => cause.limit("attachmentsMax", limits.attachments_max),
+        DecodeError::EventNameTooLong => cause.limit("eventNameBytesMax", limits.event_name_bytes_max),
+        DecodeError::TooDeep => cause.limit("jsonDepthMax", limits.json_depth_max),
+        _ => cause,
+    }
 }
 
 fn violation(what: &'static str) -> Cause {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::error::{Code, Error};
+use crate::proto::socket_packet::Limits as PacketLimits;
 
 /// The value of a limit that is switched off.
 pub const NO_LIMIT: u64 = u64::MAX;
@@ -80,22 +81,23 @@ pub struct Limits {
     /// How many of them may come at once; a larger message is paid for by the time after it.
     #[serde(deserialize_with = "number_or_false")]
     pub bytes_burst: u64,
-    /// Namespaces that a session is in or waits for.
+    /// Namespaces that a session is in or waits for; one more is refused with a CONNECT_ERROR.
     #[serde(deserialize_with = "number_or_false")]
     pub namespaces_max: u64,
-    /// Namespaces among them whose CONNECT the host has not decided.
+    /// Namespaces among them whose CONNECT the host has not decided; one more is refused likewise.
     #[serde(deserialize_with = "number_or_false")]
     pub namespaces_pending_max: u64,
     /// Rooms that a socket is in, its own not counted; more are FULL for the host.
     #[serde(deserialize_with = "number_or_false")]
     pub rooms_max: u64,
-    /// Bytes of an event's name.
+    /// Bytes of an event's name, as UTF-8 after decoding. A longer one ends the connection, as what follows does.
     #[serde(deserialize_with = "number_or_false")]
     pub event_name_bytes_max: u64,
-    /// Depth of nested arrays and objects in a packet.
+    /// Depth of nested arrays and objects in a packet, the array of its arguments included.
     #[serde(deserialize_with = "number_or_false")]
     pub json_depth_max: u64,
-    /// Attachments of a packet (the official limit). Not to be switched off.
+    /// Attachments of a packet (the official limit); together they may have so many times `maxHttpBufferSize` bytes. Not to be switched
+    /// off.
     pub attachments_max: u64,
     /// From a packet to the last of its attachments.
     pub attachments_time_ms: u64,
@@ -179,6 +181,15 @@ impl Limits {
             return Err(Error::new(Code::Invalid, text));
         }
         Ok(())
+    }
+
+    /// Those that the decoder of packets holds.
+    pub fn of_packets(&self) -> PacketLimits {
+        PacketLimits {
+            attachments_max: u32::try_from(self.attachments_max).unwrap_or(u32::MAX),
+            event_name_max: usize::try_from(self.event_name_bytes_max).unwrap_or(usize::MAX),
+            json_depth_max: u32::try_from(self.json_depth_max).unwrap_or(u32::MAX),
+        }
     }
 
     fn rows(&self) -> [Row; 27] {

@@ -30,6 +30,10 @@ pub enum Count {
     RateDelays,
     /// Clients disconnected for their rate.
     RateDisconnects,
+    /// CONNECT packets refused: `namespacesMax`, `namespacesPendingMax`.
+    NamespacesRefused,
+    /// Receivers that a broadcast with acknowledgements left out: `acksAwaitedMax`.
+    AckRequestsSkipped,
     /// Requests that took longer than `requestTimeMs`.
     RequestTimeouts,
 }

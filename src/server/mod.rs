@@ -17,6 +17,7 @@ mod emission;
 mod error;
 pub mod event;
 mod handshake;
+mod ledger;
 pub mod limits;
 mod local;
 mod mailbox;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use indexmap::IndexMap;
 use parking_lot::RwLock;
 
@@ -42,6 +42,20 @@ struct Members {
     sockets: SocketMap,
     /// Rooms but for the sockets' own, which are found by their id. A room that is empty is not there.
     rooms: HashMap<Arc<str>, SocketMap>,
+}
+
+impl Members {
+    /// Whether a socket that joins these rooms is in more than `max` then.
+    fn would_exceed(&self, socket: &Socket, rooms: &[&str], max: u64) -> bool {
+        let inside = socket.joined_count() as u64;
+        if inside.saturating_add(rooms.len() as u64) <= max {
+            return false;
+        }
+        let is_in = |room: &str| self.rooms.get(room).is_some_and(|members| members.contains_key(&socket.id));
+        let is_new = |room: &&&str| **room != socket.sid.as_str() && !is_in(room);
+        let new: HashSet<&str> = rooms.iter().filter(is_new).copied().collect();
+        !new.is_empty() && inside.saturating_add(new.len() as u64) > max
+    }
 }
 
 /// Whom an operation concerns.
@@ -117,15 +131,18 @@ impl Namespace {
         (left, changes)
     }
 
-    /// Puts a socket into rooms.
-    pub fn join<'a>(&self, socket: &Arc<Socket>, rooms: impl Iterator<Item = &'a str>) -> RoomChanges {
+    /// Puts a socket into rooms: all, or (`None`) none because it would be in more than `rooms_max` beside its own.
+    pub fn join(&self, socket: &Arc<Socket>, rooms: &[&str], rooms_max: u64) -> Option<RoomChanges> {
         let mut members = self.members.write();
         let mut changes = RoomChanges::new();
         // A socket that left has given its rooms back, and would keep these for ever.
         if !socket.is_open() {
-            return changes;
+            return Some(changes);
         }
-        for room in rooms {
+        if members.would_exceed(socket, rooms, rooms_max) {
+            return None;
+        }
+        for &room in rooms {
             if room == socket.sid.as_str() {
                 if socket.set_own_room(true) {
                     changes.push((RoomChange::Join, room.into()));
@@ -144,7 +161,7 @@ impl Namespace {
             changes.push((RoomChange::Join, name.clone()));
             socket.add_room(name);
         }
-        changes
+        Some(changes)
     }
 
     /// Takes a socket out of rooms.
@@ -194,7 +211,7 @@ impl Namespace {
             [] => members.sockets.values().for_each(visit),
             [room] => self.each_in(&members, room, visit),
             rooms => {
-                let mut seen = hashbrown::HashSet::new();
+                let mut seen = HashSet::new();
                 for room in rooms {
                     self.each_in(&members, room, |socket| {
                         if seen.insert(socket.id) {

@@ -10,6 +10,7 @@ use super::deadlines::Due;
 use super::emission::{Emission, Payload};
 use super::error::{Code, Error};
 use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
+use super::metrics::Count;
 use super::namespace::{Namespace, Target};
 use super::outbound::Encoded;
 use super::push_room_changes;
@@ -65,7 +66,11 @@ impl Server {
             return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
         };
         let token = self.next_completion();
-        socket.await_ack(wire_id, Awaited::One(token));
+        let max = self.config.limits.acks_awaited_max;
+        if !socket.await_ack(wire_id, Awaited::One(token), max) {
+            let text = format!("socket {:#x} owes {max} acknowledgements, which is limits.acksAwaitedMax", socket.id);
+            return Err(Error::new(Code::Full, text));
+        }
         // It may have left in between, and nobody would complete the token.
         if !socket.is_open() && socket.take_awaited(wire_id).is_some() {
             return Err(gone(socket));
@@ -165,14 +170,14 @@ impl Server {
         for namespace in &namespaces {
             match emission.payload {
                 Payload::Prepared(prepared) if prepared.nsp == namespace.id => {
-                    deliver(namespace, target, emission, &prepared.encoded, |_| ());
+                    deliver(namespace, target, emission, &prepared.encoded, |_| true);
                 }
                 Payload::Prepared(_) => {
                     return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
                 }
                 Payload::Parts { .. } => {
                     if let Some((parts, attachments)) = emission.payload.parts(&namespace.name, None) {
-                        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |_| ());
+                        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |_| true);
                     }
                 }
             }
@@ -195,11 +200,16 @@ impl Server {
         };
         let token = self.next_completion();
         let broadcast = Arc::new(BroadcastAck::new(token, namespace.clone(), wire_id));
-        let mut receivers = Vec::new();
+        let (mut receivers, max) = (Vec::new(), self.config.limits.acks_awaited_max);
         // The wait is registered before the packet is queued, or a reply could come too early.
         deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |socket| {
-            socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()));
-            receivers.push(socket.id);
+            let has_room = socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()), max);
+            if has_room {
+                receivers.push(socket.id);
+            } else {
+                self.metrics.count(Count::AckRequestsSkipped);
+            }
+            has_room
         });
         self.publish(namespace, target, &Operation::Broadcast(emission));
         broadcast.expect(receivers, out, self.now_us());
@@ -218,11 +228,15 @@ impl Server {
         }
     }
 
-    /// Puts one socket into rooms.
-    pub fn join(&self, socket: u64, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
+    /// Puts one socket into rooms; FULL, and into none, if that is more than `roomsMax` allows.
+    pub fn join(&self, socket_id: u64, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
         check_rooms(rooms)?;
-        let socket = self.open_socket(socket)?;
-        let changes = socket.nsp.join(&socket, rooms.iter().copied());
+        let socket = self.open_socket(socket_id)?;
+        let max = self.config.limits.rooms_max;
+        let changes = socket.nsp.join(&socket, rooms, max).ok_or_else(|| {
+            let text = format!("socket {socket_id:#x} would be in more rooms than limits.roomsMax, {max}, allows");
+            Error::new(Code::Full, text)
+        })?;
         push_room_changes(&socket, &changes, out, self.now_us());
         Ok(())
     }
@@ -235,13 +249,19 @@ impl Server {
         Ok(())
     }
 
-    /// Puts all that the target means into rooms.
+    /// Puts all that the target means into rooms; FULL if some were left out because of `roomsMax`.
     pub fn sockets_join(&self, nsp: u32, target: &Target<'_>, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
         check_rooms(rooms)?;
-        self.for_each(nsp, target, &Operation::Join(rooms), |socket| {
-            let changes = socket.nsp.join(socket, rooms.iter().copied());
-            push_room_changes(socket, &changes, out, self.now_us());
-        })
+        let (max, mut left_out) = (self.config.limits.rooms_max, 0);
+        self.for_each(nsp, target, &Operation::Join(rooms), |socket| match socket.nsp.join(socket, rooms, max) {
+            Some(changes) => push_room_changes(socket, &changes, out, self.now_us()),
+            None => left_out += 1,
+        })?;
+        if left_out == 0 {
+            return Ok(());
+        }
+        let text = format!("{left_out} sockets would be in more rooms than limits.roomsMax, {max}, allows");
+        Err(Error::new(Code::Full, text))
     }
 
     /// Takes all that the target means out of rooms.
@@ -357,20 +377,21 @@ fn check_rooms(rooms: &[&str]) -> Result<(), Error> {
     }
 }
 
-/// Queues one encoded packet to each that the target means. `register` sees each receiver first.
+/// Queues one encoded packet to each that the target means. `register` sees each receiver first, and may leave it out.
 fn deliver(
     namespace: &Namespace,
     target: &Target<'_>,
     emission: &Emission<'_>,
     encoded: &Encoded,
-    mut register: impl FnMut(&Arc<Socket>),
+    mut register: impl FnMut(&Arc<Socket>) -> bool,
 ) {
     namespace.each(target, |socket| {
         if emission.volatile && !socket.client.outbound(|out| out.is_writable()) {
             return;
         }
-        register(socket);
-        socket.client.send(|out| out.encoded(encoded, emission.compress));
+        if register(socket) {
+            socket.client.send(|out| out.encoded(encoded, emission.compress));
+        }
     });
 }
 

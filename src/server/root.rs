@@ -1,6 +1,6 @@
 //! The server: everything that an engine's threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -25,15 +25,14 @@ use super::namespace::{Flags, Namespace};
 use super::request::{Decision, Pending, Request};
 use super::sid::Sid;
 use super::slots::{Kind, Slots, id, kind_of, slot_of};
-use super::socket::Socket;
+use super::socket::{Socket, owed_number};
+use crate::proto::socket_packet::Limits as PacketLimits;
 use crate::queue::{Event, Limits, Outbox, Queue};
 
 /// Namespaces that an engine has at most, since patterns let peers make them.
 pub const NAMESPACES_MAX: usize = 65_536;
 /// Bytes of a namespace's name, since patterns let peers choose it.
 pub const NAMESPACE_NAME_MAX: usize = 256;
-/// Numbers of owed acknowledgements fit the generation of an id.
-const OWED_NUMBERS: u32 = (1 << 30) - 1;
 
 #[derive(Default)]
 struct Namespaces {
@@ -55,6 +54,8 @@ pub enum Resolved {
 /// The shared state of an engine.
 pub struct Server {
     pub config: Config,
+    /// What of the limits concerns single packets.
+    pub packet_limits: PacketLimits,
     pub atoms: Atoms,
     /// Engine.IO sessions.
     pub sessions: Slots<Client>,
@@ -72,7 +73,7 @@ pub struct Server {
     /// Set by the first `drain`.
     pub draining: OnceLock<Draining>,
     completions: AtomicU64,
-    owed: AtomicU32,
+    owed: AtomicU64,
 }
 
 impl Server {
@@ -81,8 +82,10 @@ impl Server {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.shards).map(|_| Arc::new(Mailbox::default())).collect();
         let limits = Limits { events_max: config.queue_events_max, bytes_max: config.queue_bytes_max };
         let queue = Arc::new(make_queue(limits, &mailboxes));
+        let packet_limits = config.limits.of_packets();
         let server = Server {
             config,
+            packet_limits,
             atoms: Atoms::default(),
             sessions: Slots::new(Kind::Socket),
             adapter,
@@ -97,7 +100,7 @@ impl Server {
             open: AtomicBool::new(true),
             draining: OnceLock::new(),
             completions: AtomicU64::new(0),
-            owed: AtomicU32::new(0),
+            owed: AtomicU64::new(0),
         };
         let root = server.make_namespace(1, "/", 0, Flags::default(), server.queue.clone());
         {
@@ -175,9 +178,9 @@ impl Server {
         (Kind::Completion as u64) << 62 | (self.completions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// A number for an acknowledgement that the host owes.
-    pub fn next_owed(&self) -> u32 {
-        self.owed.fetch_add(1, Ordering::Relaxed) % OWED_NUMBERS + 1
+    /// Counts an acknowledgement that the host owes.
+    pub fn next_owed(&self) -> u64 {
+        self.owed.fetch_add(1, Ordering::Relaxed)
     }
 
     // ---- namespaces -----------------------------------------------------------------------------------------------
@@ -470,7 +473,7 @@ fn make_queue(limits: Limits, mailboxes: &Arc<[Arc<Mailbox>]>) -> Queue {
     Queue::new(limits, Box::new(move || mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Resume))))
 }
 
-/// An id of a socket's slot and a number: what a client waits for.
-pub fn owed_token(number: u32, slot: u32) -> u64 {
-    id(Kind::Ack, number, slot)
+/// An id of a socket's slot and the number of a count: what a client waits for.
+pub fn owed_token(count: u64, slot: u32) -> u64 {
+    id(Kind::Ack, owed_number(count), slot)
 }

@@ -1,6 +1,5 @@
 //! A Socket.IO socket: one client in one namespace.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -8,13 +7,13 @@ use parking_lot::Mutex;
 
 use super::acks::Awaited;
 use super::client::Client;
+use super::ledger::Ledger;
 use super::namespace::Namespace;
 use super::sid::Sid;
 use crate::proto::ack_id::AckId;
 
-/// Acknowledgements that the host may owe one socket. An official client waits for few; a peer that asks for more than any host
-/// would answer is cut off.
-pub const ACKS_OWED_MAX: usize = 65_536;
+/// Numbers of owed acknowledgements in tokens, where they take the place of a generation: 1 to this one.
+const OWED_NUMBERS: u64 = (1 << 30) - 1;
 
 /// Where a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +47,21 @@ struct Inner {
     /// Rooms, but for its own.
     rooms: Vec<Arc<str>>,
     left_own_room: bool,
-    /// Acknowledgements that the host owes, by ascending number.
-    owed: VecDeque<(u32, AckId)>,
-    /// Acknowledgements that the client owes, by the id on the wire.
-    awaited: Vec<(u64, Awaited)>,
+    /// None while no acknowledgement was ever asked for, as most sockets never do at all.
+    acks: Option<Box<Acks>>,
+}
+
+#[derive(Default)]
+struct Acks {
+    /// Those that the host owes, by the server's count of them.
+    owed: Ledger<AckId>,
+    /// Those that the client owes, by the id on the wire.
+    awaited: Ledger<Awaited>,
+}
+
+/// The number that stands in a token for the acknowledgement that is counted so.
+pub fn owed_number(count: u64) -> u32 {
+    (count % OWED_NUMBERS) as u32 + 1
 }
 
 impl Socket {
@@ -129,6 +139,11 @@ impl Socket {
         inner.rooms.len() + usize::from(!inner.left_own_room)
     }
 
+    /// How many rooms it is in beside its own.
+    pub fn joined_count(&self) -> usize {
+        self.inner.lock().rooms.len()
+    }
+
     /// Whether it is in the room of its own name.
     pub fn in_own_room(&self) -> bool {
         !self.inner.lock().left_own_room
@@ -155,41 +170,52 @@ impl Socket {
         std::mem::take(&mut self.inner.lock().rooms)
     }
 
-    /// Remembers that the host owes an acknowledgement; false if it owes too many.
-    pub fn owe(&self, number: u32, ack: AckId) -> bool {
+    /// Remembers that the host owes an acknowledgement, by the server's `count` of those; false if it owes `max` already.
+    pub fn owe(&self, count: u64, ack: AckId, max: u64) -> bool {
         let mut inner = self.inner.lock();
-        if inner.owed.len() >= ACKS_OWED_MAX {
-            return false;
+        let owed = &mut inner.acks.get_or_insert_default().owed;
+        let has_room = (owed.len() as u64) < max;
+        if has_room {
+            owed.add(count, ack);
         }
-        inner.owed.push_back((number, ack));
-        true
+        has_room
     }
 
-    /// Settles an acknowledgement that the host owes, once.
+    /// Settles an acknowledgement that the host owes, by its [`owed_number`], once.
     pub fn settle(&self, number: u32) -> Option<AckId> {
         let mut inner = self.inner.lock();
-        // Hosts mostly answer in order.
-        if inner.owed.front().is_some_and(|(first, _)| *first == number) {
-            return inner.owed.pop_front().map(|(_, ack)| ack);
+        let owed = &mut inner.acks.as_mut()?.owed;
+        let newest = owed.newest()?;
+        let ago = (u64::from(owed_number(newest)) + OWED_NUMBERS - u64::from(number)) % OWED_NUMBERS;
+        let mut count = newest.checked_sub(ago)?;
+        loop {
+            if let Some(ack) = owed.settle(count) {
+                return Some(ack);
+            }
+            // Numbers come again, and it may be an old debt.
+            count = count.checked_sub(OWED_NUMBERS)?;
         }
-        let at = inner.owed.iter().position(|(known, _)| *known == number)?;
-        inner.owed.remove(at).map(|(_, ack)| ack)
     }
 
-    /// Remembers that the client owes an acknowledgement.
-    pub fn await_ack(&self, wire_id: u64, awaited: Awaited) {
-        self.inner.lock().awaited.push((wire_id, awaited));
+    /// Remembers that the client owes an acknowledgement; false if it owes `max` already.
+    pub fn await_ack(&self, wire_id: u64, awaited: Awaited, max: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let known = &mut inner.acks.get_or_insert_default().awaited;
+        let has_room = (known.len() as u64) < max;
+        if has_room {
+            known.add(wire_id, awaited);
+        }
+        has_room
     }
 
     /// Ends waiting for an acknowledgement, once.
     pub fn take_awaited(&self, wire_id: u64) -> Option<Awaited> {
-        let mut inner = self.inner.lock();
-        let at = inner.awaited.iter().position(|(known, _)| *known == wire_id)?;
-        Some(inner.awaited.swap_remove(at).1)
+        self.inner.lock().acks.as_mut()?.awaited.settle(wire_id)
     }
 
     /// Ends waiting for all acknowledgements.
     pub fn take_all_awaited(&self) -> Vec<Awaited> {
-        std::mem::take(&mut self.inner.lock().awaited).into_iter().map(|(_, awaited)| awaited).collect()
+        let mut inner = self.inner.lock();
+        inner.acks.as_mut().map_or(Vec::new(), |acks| acks.awaited.settle_all().collect())
     }
 }
