@@ -4,8 +4,20 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 11] =
-    ["constants", "types", "library", "engine", "close", "events", "names", "sockets", "emit", "many", "json"];
+const CHAPTERS: [&str; 12] = [
+    "constants",
+    "types",
+    "library",
+    "engine",
+    "close",
+    "takeover",
+    "events",
+    "names",
+    "sockets",
+    "emit",
+    "many",
+    "json",
+];
 const HEADER: &str = "include/sockeye.h";
 
 fn main() {

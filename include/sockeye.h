@@ -216,6 +216,9 @@
 // Engine flag: deliver CONNECTION_ERROR events.
 #define SOCKEYE_OPT_CONNECTION_ERRORS 32
 
+// Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
+#define SOCKEYE_CONNECTION_SECURE 1
+
 // A limit of `sockeye_limits` that is switched off.
 #define SOCKEYE_NO_LIMIT 18446744073709551615ull
 
@@ -326,6 +329,9 @@
 
 // `sockeye_struct_size` of `sockeye_drain_options`.
 #define SOCKEYE_STRUCT_DRAIN_OPTIONS 14
+
+// `sockeye_struct_size` of `sockeye_connection`.
+#define SOCKEYE_STRUCT_CONNECTION 16
 
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
@@ -506,6 +512,44 @@ typedef struct sockeye_drain_options {
   const struct sockeye_emission *tell;
 } sockeye_drain_options;
 
+// Takes bytes that are to be sent to the peer: copies as many as it wants and returns how many; the rest is offered again after
+// `sockeye_stream_writable`. Called on a thread of the engine, never two at once for a stream; it must not block, and may call the
+// engine.
+typedef size_t (*sockeye_send_fn)(void *user, const void *data, size_t len);
+
+// Tells something about a stream, under the rules of `sockeye_send_fn`.
+typedef void (*sockeye_stream_fn)(void *user);
+
+// Called exactly once when the engine needs `user` no more.
+typedef void (*sockeye_drop_fn)(void *user);
+
+// A connection that the host accepted: a descriptor, or (with `send`) a stream of its own, such as TLS.
+typedef struct sockeye_connection {
+  uint32_t size;
+  // `SOCKEYE_CONNECTION_SECURE`
+  uint32_t flags;
+  // A connected stream socket: TCP, or a Unix one. Not looked at if there is `send`.
+  ptrdiff_t fd;
+  // Bytes that were read from the connection already: part of a request, one, or several. Copied.
+  const void *head;
+  size_t head_len;
+  // The peer's IP address, `handshake.address`; a port after it is ignored. NULL: the descriptor's peer, or none.
+  const char *remote;
+  size_t remote_len;
+  // The host's stream: what came is given by `sockeye_stream_input`, what is to be sent comes here. NULL with a descriptor.
+  sockeye_send_fn send;
+  // Input that was refused may be given again. Needed with `send`.
+  sockeye_stream_fn room;
+  // Nothing more will be sent: send what was taken, then close. Called once. Needed with `send`.
+  sockeye_stream_fn close;
+  // For the three functions, and freed by `drop`.
+  void *user;
+  sockeye_drop_fn drop;
+} sockeye_connection;
+
+// A connection, or a request, that the host feeds. 0 is none. Stale ids are refused, never misread.
+typedef uint64_t sockeye_stream;
+
 // A namespace. 0 is none; `/` is always 1.
 typedef uint32_t sockeye_nsp;
 
@@ -546,9 +590,6 @@ typedef struct sockeye_event {
 
 // Called with a batch of events, which are valid until it returns.
 typedef void (*sockeye_events_fn)(void *user, const struct sockeye_event *events, size_t count);
-
-// Called exactly once when the engine needs `user` no more.
-typedef void (*sockeye_drop_fn)(void *user);
 
 // Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It may not call sockeye functions.
 typedef void (*sockeye_wake_fn)(void *user);
@@ -722,6 +763,38 @@ sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
 // callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
 // the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
 sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
+
+// Takes over a connection that the host accepted, as if it had come in on a listener of the engine's. It may carry any request, not
+// only those on the engine's path.
+//
+// A descriptor is the engine's from success on: it makes it non-blocking and closes it; on failure it stays the host's, as it was. An
+// event loop that holds on to its descriptors hands over a duplicate (`dup`), and closes its own.
+//
+// A host's stream (`send` is set) is fed by `sockeye_stream_input` and `sockeye_stream_end`, and asks to be written to again by
+// `sockeye_stream_writable`; `*out` is its id, written before anything is sent. After `close` the connection waits 5 s at most for the
+// end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
+//
+// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
+sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
+                                    const struct sockeye_connection *connection,
+                                    sockeye_stream *out);
+
+// Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
+// has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
+// if the stream is closed.
+int64_t sockeye_stream_input(struct sockeye_engine *engine,
+                             sockeye_stream stream,
+                             const void *data,
+                             size_t len);
+
+// Says that the peer of a host's stream sends no more, or is gone. What was given before is still read. STALE if the stream is closed.
+sockeye_result sockeye_stream_end(struct sockeye_engine *engine,
+                                  sockeye_stream stream);
+
+// Says that a host's stream takes more after `send` took less than it was offered; what waits is offered again. STALE if the stream is
+// closed.
+sockeye_result sockeye_stream_writable(struct sockeye_engine *engine,
+                                       sockeye_stream stream);
 
 // Decides how a queue is delivered (`SOCKEYE_DELIVER_*`), once and before events come: before listening. THREAD and INLINE call
 // `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails.

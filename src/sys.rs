@@ -1,7 +1,7 @@
 //! The few system calls that the standard library and tokio do not offer. Besides `ffi`, the only module with `unsafe`.
 
 use std::io::{self, IoSlice};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Once;
@@ -117,17 +117,62 @@ pub fn count_forks() {
     });
 }
 
-/// Takes a duplicate of a listening socket that the host owns; the host keeps (and closes) its own.
-pub fn duplicate_listener(fd: RawFd) -> io::Result<TcpListener> {
-    let mut listening: libc::c_int = 0;
+/// An option of a socket that is a number.
+fn socket_option(fd: RawFd, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointers are to live locals of the stated size; a bad `fd` is an error result.
-    let asked =
-        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, (&raw mut listening).cast(), &mut len) };
-    if asked < 0 {
+    let asked = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &mut len) };
+    if asked < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
+
+/// The address of the peer of a connected stream socket; none on a Unix socket. An error for any other descriptor.
+pub fn peer_of(fd: RawFd) -> io::Result<Option<IpAddr>> {
+    if socket_option(fd, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not a stream"));
+    }
+    // SAFETY: zeroes are valid for every socket address.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the pointers are to live locals of the stated size; a bad `fd` is an error result.
+    if unsafe { libc::getpeername(fd, (&raw mut address).cast(), &mut len) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    if listening == 0 {
+    Ok(match i32::from(address.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says which address it is; the storage is aligned for all of them.
+            let address = unsafe { *(&raw const address).cast::<libc::sockaddr_in>() };
+            Some(IpAddr::V4(u32::from_be(address.sin_addr.s_addr).into()))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { *(&raw const address).cast::<libc::sockaddr_in6>() };
+            Some(IpAddr::V6(address.sin6_addr.s6_addr.into()))
+        }
+        _ => None,
+    })
+}
+
+/// Takes a connected stream socket over from the host: non-blocking, close-on-exec, and closed with the result. The type is that of
+/// TCP whatever the family is; only its descriptor is used. On failure the descriptor stays open, and the host's.
+pub fn take_stream(fd: RawFd) -> io::Result<TcpStream> {
+    // SAFETY: no pointers; a bad `fd` is an error result.
+    let set = unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        flags >= 0
+            && libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
+            && libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) >= 0
+    };
+    if !set {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` is open, and the host gives it up.
+    Ok(unsafe { TcpStream::from_raw_fd(fd) })
+}
+
+/// Takes a duplicate of a listening socket that the host owns; the host keeps (and closes) its own.
+pub fn duplicate_listener(fd: RawFd) -> io::Result<TcpListener> {
+    if socket_option(fd, libc::SO_ACCEPTCONN)? == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not listening"));
     }
     // SAFETY: duplicates an open descriptor; the result is checked before it is owned.
@@ -143,7 +188,6 @@ pub fn duplicate_listener(fd: RawFd) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn writing_to_a_reset_peer_is_an_error_and_no_signal() {

@@ -157,6 +157,9 @@ pub const SOCKEYE_OPT_ENGINE_ONLY: u32 = 16;
 /// Engine flag: deliver CONNECTION_ERROR events.
 pub const SOCKEYE_OPT_CONNECTION_ERRORS: u32 = 32;
 
+/// Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
+pub const SOCKEYE_CONNECTION_SECURE: u32 = 1;
+
 /// A limit of `sockeye_limits` that is switched off.
 pub const SOCKEYE_NO_LIMIT: u64 = 18446744073709551615;
 
@@ -239,3 +242,5 @@ pub const SOCKEYE_STRUCT_PACKED: u32 = 9;
 pub const SOCKEYE_STRUCT_LIMITS: u32 = 10;
 /// `sockeye_struct_size` of `sockeye_drain_options`.
 pub const SOCKEYE_STRUCT_DRAIN_OPTIONS: u32 = 14;
+/// `sockeye_struct_size` of `sockeye_connection`.
+pub const SOCKEYE_STRUCT_CONNECTION: u32 = 16;

@@ -4,6 +4,7 @@ use std::ffi::c_char;
 
 use super::boundary::last_error;
 use super::constants::*;
+use super::takeover::sockeye_connection;
 use super::types::*;
 
 /// Version of the running library: 0xMMmmpp.
@@ -36,6 +37,7 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_PACKED => size_of::<sockeye_packed>(),
         SOCKEYE_STRUCT_LIMITS => size_of::<sockeye_limits>(),
         SOCKEYE_STRUCT_DRAIN_OPTIONS => size_of::<sockeye_drain_options>(),
+        SOCKEYE_STRUCT_CONNECTION => size_of::<sockeye_connection>(),
         _ => 0,
     }
 }

@@ -24,6 +24,7 @@ mod limits;
 mod many;
 mod names;
 mod sockets;
+mod takeover;
 mod types;
 
 pub use close::*;
@@ -36,4 +37,5 @@ pub use library::*;
 pub use many::*;
 pub use names::*;
 pub use sockets::*;
+pub use takeover::*;
 pub use types::*;

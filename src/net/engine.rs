@@ -14,11 +14,14 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 
 use super::config::Config;
+use super::connection::Peer;
+use super::fed::Fed;
 use super::http::StaticDir;
 use super::shard::{Arrival, Shard};
+use super::stream::Detached;
 use crate::queue::{Event, Outbox, Queue};
 use crate::server::event::{EVENT_CLOSED, EVENT_FAULT};
-use crate::server::{Code, Error, Mailbox, Server};
+use crate::server::{Code, Error, Kind, Mailbox, Server, Slots};
 use crate::sys;
 
 /// What comes to a shard from other threads.
@@ -51,13 +54,17 @@ pub struct Peers {
     mailboxes: Vec<Arc<Mailbox>>,
     next: AtomicUsize,
     running: AtomicUsize,
+    /// Streams that the host feeds.
+    streams: Arc<Slots<Fed>>,
 }
 
 impl Peers {
     fn new(server: &Server) -> Peers {
         let mailboxes = server.mailboxes().to_vec();
         let (next, running) = (AtomicUsize::new(0), AtomicUsize::new(mailboxes.len()));
-        Peers { inboxes: mailboxes.iter().map(|_| Inbox::default()).collect(), mailboxes, next, running }
+        // A kind of which no table gives ids, so that one of another kind finds no stream.
+        let streams = Arc::new(Slots::new(Kind::Completion));
+        Peers { inboxes: mailboxes.iter().map(|_| Inbox::default()).collect(), mailboxes, next, running, streams }
     }
 
     /// What came to a shard.
@@ -76,10 +83,16 @@ impl Peers {
         self.mailboxes[shard].wake();
     }
 
+    /// The streams that the host feeds, by id.
+    pub fn streams(&self) -> &Arc<Slots<Fed>> {
+        &self.streams
+    }
+
     /// Hands an accepted stream to a shard. A stream that its runtime does not give back is closed by its drop.
     pub fn arrive(&self, shard: usize, stream: TcpStream, address: IpAddr) {
         if let Ok(stream) = stream.into_std() {
-            self.hand_over(shard, Arrival { stream, address, input: Vec::new() });
+            let (stream, peer) = (Detached::Socket(stream), Peer { address, secure: false });
+            self.hand_over(shard, Arrival { stream, peer, input: Vec::new() });
         }
     }
 
@@ -97,7 +110,8 @@ thread_local! {
 /// The threads of an engine and what they share.
 pub struct Engine {
     pub server: Arc<Server>,
-    peers: Arc<Peers>,
+    pub(super) config: Arc<Config>,
+    pub(super) peers: Arc<Peers>,
     mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -106,16 +120,18 @@ impl Engine {
     /// Starts the shards. They listen to nothing yet.
     pub fn start(server: Arc<Server>, config: Config) -> io::Result<Engine> {
         let (config, peers, mounts) = (Arc::new(config), Arc::new(Peers::new(&server)), Arc::default());
-        let engine = Engine { server, peers, mounts, threads: Mutex::default() };
+        let engine = Engine { server, config, peers, mounts, threads: Mutex::default() };
         for index in 0..engine.server.mailboxes().len() {
             // Made here, so that lack of descriptors is an error of this call.
             let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-            let (server, config) = (engine.server.clone(), config.clone());
+            let (server, config) = (engine.server.clone(), engine.config.clone());
             let (peers, mounts) = (engine.peers.clone(), engine.mounts.clone());
             let thread = sys::spawn(&format!("sockeye-io-{index}"), move || {
                 OF_SERVER.set(Arc::as_ptr(&server) as usize);
                 let shard = Shard::new(index, server.clone(), config, peers.clone(), mounts);
                 run_shard(&runtime, shard);
+                // What was handed over too late for the last turn is closed, not kept.
+                peers.inbox(index).take();
                 if peers.ended() {
                     server.deliver_waiting();
                     let mut out = Outbox::default();

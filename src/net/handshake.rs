@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::connection::Role;
+use super::connection::{Peer, Role};
 use super::http::response::{self, EngineError};
 use super::http::{EngineQuery, Head, HeaderLines, query};
 use super::jsonp;
@@ -45,7 +45,7 @@ impl Shard {
             );
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let handshake = handshake_of(&head, connection.address);
+        let handshake = handshake_of(&head, connection.peer);
         let mut data = Vec::new();
         handshake.write_json(None, &mut data);
         let (name, data) = (head.target(), String::from_utf8_lossy(&data));
@@ -163,8 +163,7 @@ impl Shard {
         base64: bool,
         jsonp: Option<Box<str>>,
     ) -> Option<Key> {
-        let address = self.connections.get(key)?.address;
-        let handshake = handshake_of(head, address);
+        let handshake = handshake_of(head, self.connections.get(key)?.peer);
         let shard = (self.index, self.mailbox.clone());
         let client = self.server.sessions.try_insert(|id| {
             let sid = Sid::new(id as u32).ok()?;
@@ -275,8 +274,9 @@ fn is_websocket_key(key: &[u8]) -> bool {
     base64::engine::general_purpose::STANDARD.decode_slice(key, &mut raw) == Ok(16)
 }
 
-fn handshake_of(head: &Head, address: std::net::IpAddr) -> Handshake {
-    Handshake { head: head.raw().into(), describe, address, secure: false, issued: SystemTime::now() }
+fn handshake_of(head: &Head, peer: Peer) -> Handshake {
+    let Peer { address, secure } = peer;
+    Handshake { head: head.raw().into(), describe, address, secure, issued: SystemTime::now() }
 }
 
 /// What the host is told of a request head that was kept.

@@ -6,15 +6,18 @@
 //!
 //! - `engine`: the threads and their listeners; `shard`: a turn; `ready`, `table` and `wheel`: what a shard
 //!   looks at, where it keeps things, and their times;
-//! - `connection`: a TCP connection, its bytes in and out;
+//! - `connection`: a connection, its bytes in and out; `stream`: what they come through; `fed`: a stream that the host feeds;
+//!   `adopt`: how the host hands connections over;
 //! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
 //!   `drain`: the ends of many sessions, spread over a time.
 
+mod adopt;
 mod config;
 mod connection;
 mod drain;
 mod engine;
+mod fed;
 mod handshake;
 pub mod http;
 mod jsonp;
@@ -23,9 +26,12 @@ mod ready;
 mod request;
 mod session;
 mod shard;
+mod stream;
 mod table;
 mod websocket;
 mod wheel;
 
+pub use adopt::Handover;
 pub use config::Config;
 pub use engine::Engine;
+pub use fed::Host;

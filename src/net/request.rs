@@ -430,11 +430,11 @@ impl Shard {
     /// Hands a connection, with a request of which `bytes` are the start, to the shard whose session it names.
     fn move_connection(&mut self, key: Key, shard: usize, bytes: &[u8]) {
         let Some(mut connection) = self.connections.remove(key) else { return };
-        let address = connection.address;
+        let peer = connection.peer;
         connection.input = bytes.to_vec();
         // A stream that cannot be released is closed; its peer tries again.
         if let Ok((stream, input)) = connection.release() {
-            self.peers.hand_over(shard, super::shard::Arrival { stream, address, input });
+            self.peers.hand_over(shard, super::shard::Arrival { stream, peer, input });
         }
     }
 }

@@ -16,12 +16,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
 use super::config::Config;
-use super::connection::{Connection, Role};
+use super::connection::{Connection, Peer, Role};
 use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
 use super::ready::Ready;
 use super::session::Session;
+use super::stream::{Detached, Stream};
 use super::table::{Key, Table};
 use super::wheel::Wheel;
 use crate::queue::{Event, Outbox};
@@ -52,10 +53,11 @@ pub enum Timer {
     Drain,
 }
 
-/// A connection that comes from elsewhere: accepted by another shard, or its session is here.
+/// A connection that comes from elsewhere: accepted by another shard or by the host, or its session is here.
 pub struct Arrival {
-    pub stream: std::net::TcpStream,
-    pub address: IpAddr,
+    pub stream: Detached,
+    pub peer: Peer,
+    /// Bytes that were read already.
     pub input: Vec<u8>,
 }
 
@@ -270,7 +272,7 @@ impl Shard {
     fn deal_out(&mut self, stream: TcpStream, address: IpAddr) {
         let shard = self.peers.next_shard();
         if shard == self.index {
-            self.add_connection(stream, address, Vec::new());
+            self.add_connection(Stream::Socket(stream), Peer { address, secure: false }, Vec::new());
         } else {
             self.peers.arrive(shard, stream, address);
         }
@@ -279,8 +281,8 @@ impl Shard {
     fn take_arrivals(&mut self) {
         for arrival in self.peers.inbox(self.index).take() {
             // A stream that cannot be registered is closed by its drop; its peer sees that.
-            if let Ok(stream) = TcpStream::from_std(arrival.stream) {
-                self.add_connection(stream, arrival.address, arrival.input);
+            if let Ok(stream) = arrival.stream.attach() {
+                self.add_connection(stream, arrival.peer, arrival.input);
             }
         }
         for listener in self.peers.inbox(self.index).take_listeners() {
@@ -294,15 +296,13 @@ impl Shard {
         }
     }
 
-    fn add_connection(&mut self, stream: TcpStream, address: IpAddr, input: Vec<u8>) {
+    fn add_connection(&mut self, stream: Stream, peer: Peer, input: Vec<u8>) {
         if self.closing.is_some() {
             return;
         }
-        // Answers are written whole, so waiting for more to send only costs time; without it the connection works too.
-        drop(stream.set_nodelay(true));
         let deadline_ms = self.now_ms() + REQUEST_TIMEOUT_MS;
         let waker = self.waker(self.connections.next_key().index);
-        let mut connection = Connection::new(stream, address, waker, deadline_ms);
+        let mut connection = Connection::new(stream, peer, waker, deadline_ms);
         connection.input = input;
         let key = self.connections.insert(connection);
         self.schedule_connection(key);

@@ -11,7 +11,7 @@ pub struct Handshake {
     pub head: Box<[u8]>,
     /// Writes `"headers":{…},"url":…,"query":{…},"xdomain":…` from the head.
     pub describe: fn(head: &[u8], out: &mut Vec<u8>),
-    /// The peer of the TCP connection; no header is believed.
+    /// The peer of the connection, unspecified if it has no address; no header is believed.
     pub address: IpAddr,
     /// Whether this hop is TLS.
     pub secure: bool,
@@ -31,7 +31,8 @@ impl Handshake {
         let issued = self.issued.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         json::write_string(&date_text(issued.as_secs()), out);
         out.extend_from_slice(b",\"address\":");
-        json::write_string(&self.address.to_string(), out);
+        let address = if self.address.is_unspecified() { String::new() } else { self.address.to_string() };
+        json::write_string(&address, out);
         out.extend_from_slice(format!(",\"secure\":{},\"issued\":{}", self.secure, issued.as_millis()).as_bytes());
         out.extend_from_slice(b",\"auth\":");
         out.extend_from_slice(auth.unwrap_or("{}").as_bytes());

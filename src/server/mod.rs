@@ -54,6 +54,7 @@ pub use reason::{Cause, Reason};
 pub use request::{Decision, Request};
 pub use root::Server;
 pub use sid::Sid;
+pub use slots::{Kind, Slots};
 pub use socket::{Socket, State};
 
 use crate::proto::json;

@@ -34,7 +34,7 @@ pub use cors::Cors;
 pub use files::ClientFiles;
 pub use framing::BodyKind;
 pub use query::EngineQuery;
-pub use request::{Head, HeadLimits, HttpError, Method, parse_head};
+pub use request::{HEAD_BYTES_CEILING, Head, HeadLimits, HttpError, Method, parse_head};
 pub use response::{Envelope, HeaderLines};
 pub use static_dir::StaticDir;
 

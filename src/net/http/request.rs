@@ -20,7 +20,7 @@ pub const HEADER_COUNT_MAX: usize = 64;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// The bound that no configuration can pass: a head is described by 16-bit offsets.
-const HEAD_BYTES_CEILING: usize = u16::MAX as usize;
+pub const HEAD_BYTES_CEILING: usize = u16::MAX as usize;
 
 /// A request that is answered with an error status, after which the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

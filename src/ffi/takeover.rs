@@ -1,0 +1,209 @@
+//! Connections and requests that the host received on its own listener.
+
+use std::ffi::{c_char, c_void};
+use std::net::{IpAddr, SocketAddr};
+
+use super::boundary::*;
+use super::constants::*;
+use super::engine::sockeye_engine;
+use super::types::*;
+use crate::net::{Handover, Host};
+use crate::server::{Code, Error};
+
+/// A connection, or a request, that the host feeds. 0 is none. Stale ids are refused, never misread.
+pub type sockeye_stream = u64;
+/// Takes bytes that are to be sent to the peer: copies as many as it wants and returns how many; the rest is offered again after
+/// `sockeye_stream_writable`. Called on a thread of the engine, never two at once for a stream; it must not block, and may call the
+/// engine.
+pub type sockeye_send_fn = Option<unsafe extern "C" fn(user: *mut c_void, data: *const c_void, len: usize) -> usize>;
+/// Tells something about a stream, under the rules of `sockeye_send_fn`.
+pub type sockeye_stream_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
+
+/// A connection that the host accepted: a descriptor, or (with `send`) a stream of its own, such as TLS.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_connection {
+    pub size: u32,
+    /// `SOCKEYE_CONNECTION_SECURE`
+    pub flags: u32,
+    /// A connected stream socket: TCP, or a Unix one. Not looked at if there is `send`.
+    pub fd: isize,
+    /// Bytes that were read from the connection already: part of a request, one, or several. Copied.
+    pub head: *const c_void,
+    pub head_len: usize,
+    /// The peer's IP address, `handshake.address`; a port after it is ignored. NULL: the descriptor's peer, or none.
+    pub remote: *const c_char,
+    pub remote_len: usize,
+    /// The host's stream: what came is given by `sockeye_stream_input`, what is to be sent comes here. NULL with a descriptor.
+    pub send: sockeye_send_fn,
+    /// Input that was refused may be given again. Needed with `send`.
+    pub room: sockeye_stream_fn,
+    /// Nothing more will be sent: send what was taken, then close. Called once. Needed with `send`.
+    pub close: sockeye_stream_fn,
+    /// For the three functions, and freed by `drop`.
+    pub user: *mut c_void,
+    pub drop: sockeye_drop_fn,
+}
+
+/// The host's functions for a stream.
+struct HostStream {
+    send: unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> usize,
+    room: unsafe extern "C" fn(*mut c_void),
+    close: unsafe extern "C" fn(*mut c_void),
+    user: User,
+}
+
+impl Host for HostStream {
+    fn send(&self, bytes: &[u8]) -> usize {
+        // SAFETY: the host gave the function for this; the bytes are valid until it returns.
+        unsafe { (self.send)(self.user.value, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    fn room(&self) {
+        // SAFETY: the host gave the function for this.
+        unsafe { (self.room)(self.user.value) };
+    }
+
+    fn close(&self, _ended: bool) {
+        // SAFETY: the host gave the function for this.
+        unsafe { (self.close)(self.user.value) };
+    }
+}
+
+/// Takes over a connection that the host accepted, as if it had come in on a listener of the engine's. It may carry any request, not
+/// only those on the engine's path.
+///
+/// A descriptor is the engine's from success on: it makes it non-blocking and closes it; on failure it stays the host's, as it was. An
+/// event loop that holds on to its descriptors hands over a duplicate (`dup`), and closes its own.
+///
+/// A host's stream (`send` is set) is fed by `sockeye_stream_input` and `sockeye_stream_end`, and asks to be written to again by
+/// `sockeye_stream_writable`; `*out` is its id, written before anything is sent. After `close` the connection waits 5 s at most for the
+/// end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
+///
+/// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
+///
+/// # Safety
+/// `engine` is NULL or an engine; `connection` is NULL or valid, pointers inside included; `out` is NULL or valid for writing. The
+/// functions may be called from any thread until `drop` is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockeye_engine_adopt(
+    engine: *mut sockeye_engine,
+    connection: *const sockeye_connection,
+    out: *mut sockeye_stream,
+) -> sockeye_result {
+    // SAFETY: the caller's promises.
+    unsafe {
+        on_engine(engine, |engine| {
+            let given = sized(connection, "connection")?;
+            let handover = handover_of(&given)?;
+            let Some(send) = given.send else {
+                if given.room.is_some() || given.close.is_some() || given.drop.is_some() {
+                    return Err(Error::new(Code::Invalid, "connection has functions of a stream, but no send"));
+                }
+                let fd = i32::try_from(given.fd)
+                    .map_err(|_| Error::new(Code::Invalid, format!("{} is no descriptor", given.fd)))?;
+                engine.engine.adopt_fd(fd, &handover)?;
+                if let Some(out) = out.as_mut() {
+                    *out = 0;
+                }
+                return Ok(SOCKEYE_OK);
+            };
+            let room = given.room.ok_or_else(|| null("connection.room"))?;
+            let close = given.close.ok_or_else(|| null("connection.close"))?;
+            let out = place(out, "out")?;
+            // Made last: whoever has it calls `drop`.
+            let host = || {
+                let user = User { value: given.user, drop: given.drop };
+                Box::new(HostStream { send, room, close, user }) as Box<dyn Host>
+            };
+            engine.engine.adopt_fed(&handover, host, |id| *out = id)?;
+            Ok(SOCKEYE_OK)
+        })
+    }
+}
+
+/// # Safety
+/// The pointers of `given` are NULL or valid for their lengths.
+unsafe fn handover_of(given: &sockeye_connection) -> Outcome<Handover<'_>> {
+    if given.flags & !SOCKEYE_CONNECTION_SECURE != 0 {
+        return Err(Error::new(Code::Invalid, format!("connection.flags has unknown bits: {:#x}", given.flags)));
+    }
+    // SAFETY: the caller's promise.
+    let (head, remote) = unsafe {
+        (
+            bytes(given.head.cast(), given.head_len, "connection.head")?,
+            text(given.remote, given.remote_len, "connection.remote")?,
+        )
+    };
+    Ok(Handover {
+        head,
+        address: address_of(remote, "connection.remote")?,
+        secure: given.flags & SOCKEYE_CONNECTION_SECURE != 0,
+    })
+}
+
+/// An IP address, with a port or without; none is the empty text.
+fn address_of(text: &str, what: &str) -> Outcome<Option<IpAddr>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    let address = text.parse().or_else(|_| with_port());
+    address.map(Some).map_err(|_| Error::new(Code::Invalid, format!("{what} is no IP address: {text:?}")))
+}
+
+/// Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
+/// has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
+/// if the stream is closed.
+///
+/// # Safety
+/// `engine` is NULL or an engine; `data` is NULL or valid for `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockeye_stream_input(
+    engine: *mut sockeye_engine,
+    stream: sockeye_stream,
+    data: *const c_void,
+    len: usize,
+) -> i64 {
+    // SAFETY: the caller's promises.
+    unsafe {
+        on_engine(engine, |engine| {
+            let data = bytes(data.cast(), len, "data")?;
+            Ok(engine.engine.fed(stream)?.input(data) as i64)
+        })
+    }
+}
+
+/// Says that the peer of a host's stream sends no more, or is gone. What was given before is still read. STALE if the stream is closed.
+///
+/// # Safety
+/// `engine` is NULL or an engine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockeye_stream_end(engine: *mut sockeye_engine, stream: sockeye_stream) -> sockeye_result {
+    // SAFETY: the caller's promise.
+    unsafe {
+        on_engine(engine, |engine| {
+            engine.engine.fed(stream)?.end();
+            Ok(SOCKEYE_OK)
+        })
+    }
+}
+
+/// Says that a host's stream takes more after `send` took less than it was offered; what waits is offered again. STALE if the stream is
+/// closed.
+///
+/// # Safety
+/// `engine` is NULL or an engine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockeye_stream_writable(
+    engine: *mut sockeye_engine,
+    stream: sockeye_stream,
+) -> sockeye_result {
+    // SAFETY: the caller's promise.
+    unsafe {
+        on_engine(engine, |engine| {
+            engine.engine.fed(stream)?.writable();
+            Ok(SOCKEYE_OK)
+        })
+    }
+}
