@@ -17,7 +17,7 @@ SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
 EXAMPLES := $(addprefix target/examples/,chat game epoll chat-cpp)
 
-.PHONY: all lib examples testbed run test test-rust test-c test-clients check bench install client clean
+.PHONY: all lib examples testbed run test test-rust test-c test-clients check fuzz bench install client clean
 
 all: lib examples
 
@@ -83,6 +83,11 @@ test-c: lib testbed
 
 test-clients: testbed examples
 	sh tests/clients/run.sh
+
+# Each target of fuzz/ for so many seconds.
+SECONDS ?= 30
+fuzz:
+	fuzz/run.sh $(SECONDS)
 
 # ---- measurements ----------------------------------------------------------------------------------------------------
 

@@ -25,3 +25,11 @@ mod queue;
 mod server;
 #[allow(unsafe_code)]
 mod sys;
+
+/// What the fuzzing targets reach besides the protocol core: `cargo` passes this `cfg` only when it builds those.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::net::{http, jsonp};
+    pub use crate::options::Options;
+}

@@ -254,7 +254,7 @@ fn nothing_is_left_for_later() {
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
     let kinds = ["rs", "h", "hpp", "c", "cpp", "js", "py", "sh", "md", "toml"];
     let mut found = Vec::new();
-    for folder in ["src", "include", "examples", "tests", "benches", "docs", "scripts"] {
+    for folder in ["src", "include", "examples", "fuzz", "tests", "benches", "docs", "scripts"] {
         files_in(&root().join(folder), &mut found);
     }
     let is_ours =

@@ -20,7 +20,7 @@ mod engine;
 mod fed;
 mod handshake;
 pub mod http;
-mod jsonp;
+pub mod jsonp;
 mod polling;
 mod ready;
 mod request;

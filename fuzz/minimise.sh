@@ -1,0 +1,23 @@
+#!/bin/sh
+# Makes the committed corpus anew: of all inputs at hand the fewest and smallest that reach what all of them reach, without those that
+# the seeds reach already. `fuzz/run.sh` has built the targets, and has run for long.
+#
+#   fuzz/minimise.sh [target ...]
+set -eu
+cd "$(dirname "$0")/.."
+out=$PWD/target/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+[ $# -gt 0 ] || set -- $(cd fuzz/targets && ls | sed 's/\.rs$//')
+for target in "$@"; do
+    rm -rf "$out/merged"
+    mkdir -p "$out/merged" "fuzz/corpus/$target" "$out/corpus/$target"
+    cp "$out/seeds/$target"/* "$out/merged"
+    # Only what fits the folder: inputs of thousands of bytes tell little that shorter ones do not.
+    "$out/build/$host/release/$target" -merge=1 -max_len=1024 "$out/merged" "$out/corpus/$target" "fuzz/corpus/$target" 2>/dev/null
+    for seed in "$out/seeds/$target"/*; do
+        rm -f "$out/merged/$(basename "$seed")"
+    done
+    rm -rf "fuzz/corpus/$target"
+    mv "$out/merged" "fuzz/corpus/$target"
+    echo "$target: $(find "fuzz/corpus/$target" -type f | wc -l) inputs, $(cat "fuzz/corpus/$target"/* 2>/dev/null | wc -c) bytes"
+done
