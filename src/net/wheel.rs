@@ -1,30 +1,75 @@
 //! A timer wheel: when which key is to be looked at. Keys are not removed; who is looked at too early is put in again.
+//!
+//! Times within a few seconds are kept to the millisecond. Those beyond, which are mostly heartbeats, share wide slots: the pings of a
+//! hundred thousand idle sessions then leave in batches, instead of waking the thread for each.
 
-/// One slot's width: what the runtime's own timer resolves.
-const TICK_MS: u64 = 1;
-/// Slots; times beyond eight seconds wait in the last one and are put in again.
-const SLOTS: usize = 8192;
+/// Slots of the near ring, a millisecond each: what the runtime's own timer resolves.
+const NEAR_SLOTS: u64 = 8192;
+/// Width of a slot of the far ring: what a heartbeat may be late without being thought so.
+const FAR_TICK_MS: u64 = 32;
+/// Slots of the far ring: a bit over a minute. Times beyond wait in the last one and are put in again.
+const FAR_SLOTS: u64 = 2048;
 
 /// A wheel of keys.
 pub struct Wheel<K> {
-    slots: Vec<Vec<K>>,
-    /// One bit for each slot that is not empty.
-    occupied: [u64; SLOTS / 64],
-    /// The tick that was looked at last.
-    at: u64,
-    count: usize,
+    near: Ring<K>,
+    far: Ring<K>,
 }
 
 impl<K> Wheel<K> {
     /// An empty wheel at the time 0.
     pub fn new() -> Wheel<K> {
-        Wheel { slots: (0..SLOTS).map(|_| Vec::new()).collect(), occupied: [0; SLOTS / 64], at: 0, count: 0 }
+        Wheel { near: Ring::new(1, NEAR_SLOTS), far: Ring::new(FAR_TICK_MS, FAR_SLOTS) }
     }
 
     /// Puts a key in, to be given at `at_ms` or a tick later, and never in this call of [`Wheel::take`].
     pub fn add(&mut self, at_ms: u64, key: K) {
-        let tick = at_ms.div_ceil(TICK_MS).clamp(self.at + 1, self.at + SLOTS as u64 - 1);
-        let slot = (tick % SLOTS as u64) as usize;
+        let ring = if at_ms < self.near.horizon_ms() { &mut self.near } else { &mut self.far };
+        ring.add(at_ms, key);
+    }
+
+    /// Takes all keys whose time has come.
+    pub fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
+        self.near.take(now_ms, due);
+        self.far.take(now_ms, due);
+    }
+
+    /// When the next key's time comes.
+    pub fn next_ms(&self) -> Option<u64> {
+        let (near, far) = (self.near.next_ms(), self.far.next_ms());
+        near.into_iter().chain(far).min()
+    }
+}
+
+/// Slots in a circle.
+struct Ring<K> {
+    tick_ms: u64,
+    slots: Vec<Vec<K>>,
+    /// One bit for each slot that is not empty.
+    occupied: Vec<u64>,
+    /// The tick that was looked at last.
+    at: u64,
+    count: usize,
+}
+
+impl<K> Ring<K> {
+    fn new(tick_ms: u64, slots: u64) -> Ring<K> {
+        let occupied = vec![0; slots as usize / 64];
+        Ring { tick_ms, slots: (0..slots).map(|_| Vec::new()).collect(), occupied, at: 0, count: 0 }
+    }
+
+    fn len(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// The time of the last slot.
+    fn horizon_ms(&self) -> u64 {
+        (self.at + self.len() - 1) * self.tick_ms
+    }
+
+    fn add(&mut self, at_ms: u64, key: K) {
+        let tick = at_ms.div_ceil(self.tick_ms).clamp(self.at + 1, self.at + self.len() - 1);
+        let slot = (tick % self.len()) as usize;
         if let (Some(keys), Some(bits)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
             keys.push(key);
             *bits |= 1 << (slot % 64);
@@ -32,9 +77,8 @@ impl<K> Wheel<K> {
         }
     }
 
-    /// Takes all keys whose time has come.
-    pub fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
-        let now = now_ms / TICK_MS;
+    fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
+        let now = now_ms / self.tick_ms;
         if self.count == 0 {
             self.at = self.at.max(now);
             return;
@@ -45,7 +89,7 @@ impl<K> Wheel<K> {
                 return;
             };
             self.at = next;
-            let slot = (next % SLOTS as u64) as usize;
+            let slot = (next % self.len()) as usize;
             if let (Some(keys), Some(bits)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
                 self.count -= keys.len();
                 due.append(keys);
@@ -55,20 +99,19 @@ impl<K> Wheel<K> {
         }
     }
 
-    /// When the next key's time comes.
-    pub fn next_ms(&self) -> Option<u64> {
-        self.next_tick().map(|tick| tick * TICK_MS)
+    fn next_ms(&self) -> Option<u64> {
+        self.next_tick().map(|tick| tick * self.tick_ms)
     }
 
     fn next_tick(&self) -> Option<u64> {
         if self.count == 0 {
             return None;
         }
-        let start = (self.at + 1) % SLOTS as u64;
-        let words = SLOTS / 64;
+        let start = (self.at + 1) % self.len();
+        let words = self.occupied.len();
         for step in 0..=words {
             let word = (start as usize / 64 + step) % words;
-            let mut bits = self.occupied[word];
+            let mut bits = self.occupied.get(word).copied().unwrap_or_default();
             if step == 0 {
                 bits &= u64::MAX << (start % 64);
             } else if step == words {
@@ -76,7 +119,7 @@ impl<K> Wheel<K> {
             }
             if bits != 0 {
                 let slot = word as u64 * 64 + u64::from(bits.trailing_zeros());
-                return Some(self.at + 1 + (slot + SLOTS as u64 - start) % SLOTS as u64);
+                return Some(self.at + 1 + (slot + self.len() - start) % self.len());
             }
         }
         None
@@ -120,7 +163,7 @@ mod tests {
         let mut wheel = Wheel::new();
         wheel.add(1_000_000, 1);
         let horizon = wheel.next_ms().unwrap();
-        assert_eq!(horizon, (SLOTS as u64 - 1) * TICK_MS);
+        assert_eq!(horizon, (FAR_SLOTS - 1) * FAR_TICK_MS);
         assert_eq!(take(&mut wheel, horizon), [1]);
     }
 
@@ -133,5 +176,18 @@ mod tests {
             wheel.add(now + 6_500, round);
             assert_eq!(take(&mut wheel, now + 6_500), [round]);
         }
+    }
+
+    #[test]
+    fn far_times_share_slots_and_come_at_most_a_slot_late() {
+        let mut wheel = Wheel::new();
+        (0..100).for_each(|key| wheel.add(25_000 + u64::from(key), key));
+        let (mut late_ms, mut wakes) = (0, 0);
+        while let Some(now) = wheel.next_ms() {
+            wakes += 1;
+            late_ms =
+                take(&mut wheel, now).iter().map(|key| now - 25_000 - u64::from(*key)).max().unwrap().max(late_ms);
+        }
+        assert!(late_ms < FAR_TICK_MS && wakes <= 5, "{late_ms} ms late, {wakes} wakes");
     }
 }
