@@ -68,8 +68,6 @@ pub struct Connection {
     unsent: Option<Box<Unsent>>,
     /// When it ends unless something changes; milliseconds since the engine was made.
     pub deadline_ms: u64,
-    /// The earliest time at which the wheel looks at it.
-    pub scheduled_ms: u64,
     /// Reading stopped: the input is full, or a queue is.
     pub paused: bool,
 }
@@ -97,7 +95,6 @@ impl Connection {
             input: Vec::new(),
             unsent: None,
             deadline_ms,
-            scheduled_ms: u64::MAX,
             paused: false,
         }
     }

@@ -185,7 +185,6 @@ impl Shard {
             candidate: None,
             jsonp,
             closing: None,
-            scheduled_ms: u64::MAX,
         };
         let inserted = self.sessions.insert(session);
         self.schedule_session(inserted);

@@ -38,8 +38,6 @@ pub struct Session {
     pub jsonp: Option<Box<str>>,
     /// Closed by the server, while a poll is yet to be told so or the kernel to take what is queued: until when.
     pub closing: Option<u64>,
-    /// The earliest time at which the wheel looks at it.
-    pub scheduled_ms: u64,
 }
 
 impl Session {
@@ -69,17 +67,13 @@ impl Shard {
     pub fn schedule_session(&mut self, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let deadline = session.deadline();
-        if deadline < session.scheduled_ms {
-            session.scheduled_ms = deadline;
-            self.wheel.add(deadline, Timer::Session(key));
-        }
+        self.session_looks.book(&mut self.wheel, key.index, deadline, Timer::Session(key.index));
     }
 
     /// A time of this session may have come.
     pub fn look_at_session(&mut self, key: Key) {
         let (now_ms, timing) = (self.now_ms(), self.config.timing);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.scheduled_ms = u64::MAX;
         if let Some(until) = session.closing {
             return if until <= now_ms { self.cut_off(key) } else { self.schedule_session(key) };
         }

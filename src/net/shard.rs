@@ -24,7 +24,7 @@ use super::ready::Ready;
 use super::session::Session;
 use super::stream::{Detached, Stream};
 use super::table::{Key, Table};
-use super::wheel::Wheel;
+use super::wheel::{Looks, Wheel};
 use crate::queue::{Event, Outbox};
 use crate::server::event::EVENT_LISTEN_ERROR;
 use crate::server::{AtomCache, Command, Context, Mailbox, Server};
@@ -47,8 +47,9 @@ pub const READ_AHEAD_MAX: usize = 16 * 1024;
 /// What the wheel looks at.
 #[derive(Clone, Copy)]
 pub enum Timer {
-    Connection(Key),
-    Session(Key),
+    /// By index, whoever has it then.
+    Connection(u32),
+    Session(u32),
     Accept,
     Drain,
 }
@@ -89,6 +90,8 @@ pub struct Shard {
     pub payload: Vec<u8>,
     pub compressor: Option<Compressor>,
     pub wheel: Wheel<Timer>,
+    connection_looks: Looks,
+    pub session_looks: Looks,
     pub mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
     pub atoms: AtomCache,
     /// When what is left is cut off, once the engine closes.
@@ -135,6 +138,8 @@ impl Shard {
             payload: Vec::new(),
             compressor: None,
             wheel: Wheel::new(),
+            connection_looks: Looks::default(),
+            session_looks: Looks::default(),
             mounts,
             atoms: AtomCache::default(),
             closing: None,
@@ -494,12 +499,17 @@ impl Shard {
     }
 
     fn run_timers(&mut self) {
-        let mut due = Vec::new();
-        self.wheel.take(self.now_ms(), &mut due);
+        let (now_ms, mut due) = (self.now_ms(), Vec::new());
+        self.wheel.take(now_ms, &mut due);
         for timer in due {
             match timer {
-                Timer::Connection(key) => self.look_at_connection(key),
-                Timer::Session(key) => self.look_at_session(key),
+                Timer::Connection(index) if self.connection_looks.take(index, now_ms) => self.look_at_connection(index),
+                Timer::Session(index) if self.session_looks.take(index, now_ms) => {
+                    if let Some(key) = self.sessions.key_at(index) {
+                        self.look_at_session(key);
+                    }
+                }
+                Timer::Connection(_) | Timer::Session(_) => {}
                 Timer::Accept => self.ready.push(LISTENERS),
                 Timer::Drain => self.drain_on(),
             }
@@ -508,10 +518,10 @@ impl Shard {
         server.expire(&mailbox, &mut self.context());
     }
 
-    fn look_at_connection(&mut self, key: Key) {
+    fn look_at_connection(&mut self, index: u32) {
         let now_ms = self.now_ms();
+        let Some(key) = self.connections.key_at(index) else { return };
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.scheduled_ms = u64::MAX;
         if connection.deadline_ms <= now_ms {
             self.connection_timed_out(key);
         } else {
@@ -522,10 +532,8 @@ impl Shard {
     /// Makes sure that the wheel looks at a connection when its deadline comes.
     pub fn schedule_connection(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.deadline_ms < connection.scheduled_ms {
-            connection.scheduled_ms = connection.deadline_ms;
-            self.wheel.add(connection.deadline_ms, Timer::Connection(key));
-        }
+        let (index, deadline) = (key.index, connection.deadline_ms);
+        self.connection_looks.book(&mut self.wheel, index, deadline, Timer::Connection(index));
     }
 
     /// Delivers what the turn made, and what host threads put into INLINE queues; no part of the shard is borrowed meanwhile.

@@ -22,10 +22,10 @@ impl<K> Wheel<K> {
         Wheel { near: Ring::new(1, NEAR_SLOTS), far: Ring::new(FAR_TICK_MS, FAR_SLOTS) }
     }
 
-    /// Puts a key in, to be given at `at_ms` or a tick later, and never in this call of [`Wheel::take`].
-    pub fn add(&mut self, at_ms: u64, key: K) {
+    /// Puts a key in, to be given at `at_ms` or a tick later, or at the horizon, and never in this call of [`Wheel::take`]; returns when.
+    pub fn add(&mut self, at_ms: u64, key: K) -> u64 {
         let ring = if at_ms < self.near.horizon_ms() { &mut self.near } else { &mut self.far };
-        ring.add(at_ms, key);
+        ring.add(at_ms, key)
     }
 
     /// Takes all keys whose time has come.
@@ -38,6 +38,37 @@ impl<K> Wheel<K> {
     pub fn next_ms(&self) -> Option<u64> {
         let (near, far) = (self.near.next_ms(), self.far.next_ms());
         near.into_iter().chain(far).min()
+    }
+}
+
+/// When a wheel looks at each index next, whoever has the index by then: one who comes after another that left early waits for the
+/// look that was booked already, so that those who come and go leave no more behind than there are indexes.
+#[derive(Default)]
+pub struct Looks(Vec<u64>);
+
+impl Looks {
+    /// Books a look at `index` for `at_ms`, unless one comes earlier; `key` is what the wheel gives then.
+    pub fn book<K>(&mut self, wheel: &mut Wheel<K>, index: u32, at_ms: u64, key: K) {
+        let index = index as usize;
+        if self.0.len() <= index {
+            self.0.resize(index + 1, u64::MAX);
+        }
+        if let Some(booked) = self.0.get_mut(index)
+            && at_ms < *booked
+        {
+            *booked = wheel.add(at_ms, key);
+        }
+    }
+
+    /// The wheel gave a key; false if it is of a booking that an earlier one replaced.
+    pub fn take(&mut self, index: u32, now_ms: u64) -> bool {
+        self.0.get_mut(index as usize).is_some_and(|booked| {
+            let due = *booked <= now_ms;
+            if due {
+                *booked = u64::MAX;
+            }
+            due
+        })
     }
 }
 
@@ -67,7 +98,7 @@ impl<K> Ring<K> {
         (self.at + self.len() - 1) * self.tick_ms
     }
 
-    fn add(&mut self, at_ms: u64, key: K) {
+    fn add(&mut self, at_ms: u64, key: K) -> u64 {
         let tick = at_ms.div_ceil(self.tick_ms).clamp(self.at + 1, self.at + self.len() - 1);
         let slot = (tick % self.len()) as usize;
         if let (Some(keys), Some(bits)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
@@ -75,6 +106,7 @@ impl<K> Ring<K> {
             *bits |= 1 << (slot % 64);
             self.count += 1;
         }
+        tick * self.tick_ms
     }
 
     fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
@@ -181,7 +213,9 @@ mod tests {
     #[test]
     fn far_times_share_slots_and_come_at_most_a_slot_late() {
         let mut wheel = Wheel::new();
-        (0..100).for_each(|key| wheel.add(25_000 + u64::from(key), key));
+        for key in 0..100 {
+            wheel.add(25_000 + u64::from(key), key);
+        }
         let (mut late_ms, mut wakes) = (0, 0);
         while let Some(now) = wheel.next_ms() {
             wakes += 1;
@@ -189,5 +223,30 @@ mod tests {
                 take(&mut wheel, now).iter().map(|key| now - 25_000 - u64::from(*key)).max().unwrap().max(late_ms);
         }
         assert!(late_ms < FAR_TICK_MS && wakes <= 5, "{late_ms} ms late, {wakes} wakes");
+    }
+
+    #[test]
+    fn an_index_is_looked_at_once_for_all_who_had_it() {
+        let (mut wheel, mut looks) = (Wheel::new(), Looks::default());
+        looks.book(&mut wheel, 3, 60_000, 3);
+        (0..10).for_each(|tenant| looks.book(&mut wheel, 3, 60_100 + tenant, 3));
+        let at = wheel.next_ms().unwrap();
+        assert_eq!(take(&mut wheel, at), [3]);
+        assert!(looks.take(3, at));
+        assert_eq!(wheel.next_ms(), None);
+    }
+
+    #[test]
+    fn a_booking_that_an_earlier_one_replaced_is_void() {
+        let (mut wheel, mut looks) = (Wheel::new(), Looks::default());
+        looks.book(&mut wheel, 0, 500, 0);
+        looks.book(&mut wheel, 0, 100, 0);
+        assert_eq!(take(&mut wheel, 100), [0]);
+        assert!(looks.take(0, 100));
+        looks.book(&mut wheel, 0, 900, 0);
+        assert_eq!(take(&mut wheel, 500), [0]);
+        assert!(!looks.take(0, 500));
+        assert_eq!(take(&mut wheel, 900), [0]);
+        assert!(looks.take(0, 900));
     }
 }
