@@ -64,9 +64,31 @@ class Results:
                 reached = None if ratio is None else ratio <= limit
                 yield f"{scenario}, {server}: ≤ {limit} × {reference}", ratio, reached
 
+    def scale_figures(self):
+        """As figures(), for what many connections cost."""
+        server = OURS + "inline"
+        cpu, peer = (self.median("idle", name, "cpu_us_per_connection") for name in (server, PEER))
+        yield bounded("idle, CPU for each connection: ≤ 0.65 × socketioxide", cpu and peer and cpu / peer, 0.65)
+        yield bounded("idle, KiB for each connection: ≤ 2.5", self.median("idle", server, "kib_per_connection"), 2.5)
+        yield bounded("cycles, memory after the last: ≤ 1.05 × after the first", self.drift(server), 1.05)
+        held = self.median("hold", server, "rss_kib")
+        yield bounded("hold, MiB for 100,000 connections: ≤ 300", held and held / 1024, 300)
+        yield bounded("hold, share of a core: ≤ 0.04", self.median("hold", server, "server_cores_busy"), 0.04)
+        p99, floor = (self.median("latency", name, "p99_us") for name in (server, FLOOR))
+        yield bounded("latency, p99: ≤ 1.5 × floor", p99 and floor and p99 / floor, 1.5)
+
+    def drift(self, server):
+        """The worst memory after a cycle, to that after the first; the median over the repetitions."""
+        runs = self.values("cycles", server, "rss_kib_after")
+        return median(max(after) / after[0] for after in runs) if runs else None
+
     def scenarios(self, wanted):
         present = {run["scenario"] for run in self.runs}
         return [scenario for scenario in wanted if scenario in present]
+
+
+def bounded(text, value, limit):
+    return text, value, None if value is None else value <= limit
 
 
 def markdown(results):
@@ -118,7 +140,8 @@ def latency_table(results):
 
 def figure_table(results):
     words = {True: "reached", False: "**not reached**", None: "not measured"}
-    rows = [[text, number(ratio), words[reached]] for text, ratio, reached in results.figures()]
+    figures = [*results.figures(), *results.scale_figures()]
+    rows = [[text, number(value), words[reached]] for text, value, reached in figures]
     rows.append(["sockeye: nothing lost, duplicated or reordered in any run", "", words[results.clean(OURS)]])
     return table("Figures", ["figure", "measured", ""], rows)
 

@@ -15,14 +15,17 @@ import sys
 import time
 from pathlib import Path
 
+import hold
 import report
 import servers
 
-SCENARIOS = ("echo", "binary", "broadcast", "rooms", "rooms-1", "polling", "idle", "latency")
+SCENARIOS = ("echo", "binary", "broadcast", "rooms", "rooms-1", "polling", "idle", "cycles", "latency", "hold")
 # Scenarios that are the load generator's with options.
 VARIANTS = {"rooms": ["rooms", "--in-flight", "4"], "rooms-1": ["rooms", "--in-flight", "1"]}
-# Latency tells nothing about CPU and everything about the machine: only on request.
-DEFAULT_SCENARIOS = SCENARIOS[:-1]
+# Latency tells nothing about CPU and everything about the machine, and holding connections takes minutes: only on request.
+DEFAULT_SCENARIOS = SCENARIOS[:-2]
+# Scenarios with as many connections as IDLE_CONNECTIONS.
+CROWDED = ("idle", "cycles")
 
 IDLE_CONNECTIONS = 10_000
 # Descriptors that a process needs besides its connections.
@@ -45,8 +48,11 @@ def main():
     for rep in range(1, options.reps + 1):
         for scenario in options.scenarios:
             for server in started:
-                extra = ["--clients", str(idle_connections)] if scenario == "idle" else []
-                run = measure(load, server, scenario, options, extra)
+                if scenario == "hold":
+                    run = hold.measure(load, server, descriptors - SPARE_DESCRIPTORS, options.hold_seconds)
+                else:
+                    extra = ["--clients", str(idle_connections)] if scenario in CROWDED else []
+                    run = measure(load, server, scenario, options, extra)
                 runs.append({**run, "server": server.name, "scenario": scenario, "rep": rep})
                 progress(runs[-1])
     results = report.Results(runs, [server.name for server in started])
@@ -61,6 +67,7 @@ def parse_options():
     parser.add_argument("--reps", type=int, default=5, help="repetitions of everything (5)")
     parser.add_argument("--seconds", type=float, default=2, help="measured seconds of a run (2)")
     parser.add_argument("--warmup", type=float, default=1, help="seconds before the measurement (1)")
+    parser.add_argument("--hold-seconds", type=float, default=300, help="how long `hold` holds its connections (300)")
     parser.add_argument("--scenarios", type=names(SCENARIOS), default=DEFAULT_SCENARIOS, help=f"of {','.join(SCENARIOS)}")
     known = tuple(servers.BUILDERS)
     parser.add_argument("--servers", type=names(known), default=known, help=f"of {','.join(known)}")
@@ -168,6 +175,10 @@ def progress(run):
         outcome = run["violation"]
     elif run["scenario"] == "idle":
         outcome = f"{run['kib_per_connection']:.2f} KiB, {run['cpu_us_per_connection']:.0f} µs a connection"
+    elif run["scenario"] == "cycles":
+        outcome = f"KiB after each: {run['rss_kib_after']}"
+    elif run["scenario"] == "hold":
+        outcome = f"{run['connections']:,} held, {run['rss_kib'] / 1024:.0f} MiB, {run['server_cores_busy']:.2%} of a core"
     else:
         outcome = f"{run['cpu_us_per_message']:.2f} µs, {run['rate']:,} messages/s, {run['server_cores_busy']:.2f} of the CPU"
     mark = " (disturbed)" if run.get("disturbed") else ""
@@ -177,9 +188,9 @@ def progress(run):
 def as_json(options, results):
     medians = {}
     for scenario in options.scenarios:
-        key = "kib_per_connection" if scenario == "idle" else "cpu_us_per_message"
+        key = {"idle": "kib_per_connection", "hold": "server_cores_busy"}.get(scenario, "cpu_us_per_message")
         medians[scenario] = {server: results.median(scenario, server, key) for server in results.servers}
-    figures = [{"figure": text, "measured": ratio, "reached": reached} for text, ratio, reached in results.figures()]
+    figures = [{"figure": text, "measured": ratio, "reached": reached} for text, ratio, reached in [*results.figures(), *results.scale_figures()]]
     return {
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
         "options": {"reps": options.reps, "seconds": options.seconds, "warmup": options.warmup},

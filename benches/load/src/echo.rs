@@ -78,13 +78,7 @@ impl Echo {
     }
 
     fn new(exchanges: Vec<Exchange>, clients: usize, pace: Pace) -> Self {
-        Self {
-            exchanges,
-            clients: vec![Client::default(); clients],
-            pace,
-            delivered: 0,
-            stopped: false,
-        }
+        Self { exchanges, clients: vec![Client::default(); clients], pace, delivered: 0, stopped: false }
     }
 
     /// Latencies of the measured window in ascending order, nanoseconds from the time when a message was *due* to be
@@ -114,9 +108,8 @@ impl Echo {
         let kind = (sequence % self.exchanges.len() as u64) as usize;
         let due = &mut self.exchanges[kind].due;
         let (opcode, message) = &mut due[client.frames];
-        let expected = client.received < client.sent
-            && frame.opcode == *opcode
-            && frame.payload == message.stamped(id, sequence);
+        let expected =
+            client.received < client.sent && frame.opcode == *opcode && frame.payload == message.stamped(id, sequence);
         if !expected {
             return Err(mismatch(id, id, sequence, frame.payload));
         }
@@ -140,13 +133,7 @@ impl Echo {
                     }
                 }
             }
-            Pace::Open {
-                interval,
-                start,
-                latencies_ns,
-                measuring: true,
-                ..
-            } => {
+            Pace::Open { interval, start, latencies_ns, measuring: true, .. } => {
                 let due = *start + nth(*interval, sequence * clients + id as u64);
                 latencies_ns.push(due.elapsed().as_nanos() as u64);
             }
@@ -176,13 +163,7 @@ impl Workload for Echo {
     fn tick(&mut self, now: Instant, out: &mut Outbox) {
         loop {
             let clients = self.clients.len() as u64;
-            let Pace::Open {
-                interval,
-                start,
-                issued,
-                ..
-            } = &mut self.pace
-            else {
+            let Pace::Open { interval, start, issued, .. } = &mut self.pace else {
                 return;
             };
             if *start + nth(*interval, *issued) > now {
@@ -241,14 +222,8 @@ fn attachment(bytes: usize) -> Exchange {
     let packet = b"451-[\"echo-bin\",{\"_placeholder\":true,\"num\":0}]";
     let payload = binary_payload(bytes);
     Exchange {
-        send: vec![
-            Message::frame(Opcode::Text, packet),
-            Message::frame(Opcode::Binary, &payload),
-        ],
-        due: vec![
-            (Opcode::Text, Message::plain(packet)),
-            (Opcode::Binary, Message::plain(&payload)),
-        ],
+        send: vec![Message::frame(Opcode::Text, packet), Message::frame(Opcode::Binary, &payload)],
+        due: vec![(Opcode::Text, Message::plain(packet)), (Opcode::Binary, Message::plain(&payload))],
     }
 }
 
@@ -290,11 +265,7 @@ mod tests {
     fn a_lost_message_is_a_violation() {
         let (mut echo, frames, mut out) = events();
         let failure = echo.bytes(0, &frames[1], &mut out).unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .contains("lost or reordered: 1 came first")
-        );
+        assert!(failure.to_string().contains("lost or reordered: 1 came first"));
     }
 
     #[test]
@@ -302,11 +273,7 @@ mod tests {
         let (mut echo, frames, mut out) = events();
         echo.bytes(0, &frames[0], &mut out).unwrap();
         let failure = echo.bytes(0, &frames[0], &mut out).unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .contains("duplicated or reordered: 0 came")
-        );
+        assert!(failure.to_string().contains("duplicated or reordered: 0 came"));
     }
 
     #[test]

@@ -64,11 +64,7 @@ impl Fanout {
         request: impl Fn(usize) -> String,
         delivery: &str,
     ) -> Self {
-        let slot = Slot {
-            delivery: Message::plain(delivery.as_bytes()),
-            due: Vec::new(),
-            missing: 0,
-        };
+        let slot = Slot { delivery: Message::plain(delivery.as_bytes()), due: Vec::new(), missing: 0 };
         let group = |index| Group {
             sender: index,
             members: (index..clients).step_by(groups).len() as u64,
@@ -76,10 +72,7 @@ impl Fanout {
             slots: vec![slot.clone(); outstanding],
             sent: 0,
         };
-        let client = |id| Client {
-            group: id % groups,
-            received: 0,
-        };
+        let client = |id| Client { group: id % groups, received: 0 };
         Self {
             groups: (0..groups).map(group).collect(),
             clients: (0..clients).map(client).collect(),
@@ -94,8 +87,7 @@ impl Fanout {
         let sequence = client.received;
         let index = (sequence % group.slots.len() as u64) as usize;
         let slot = &mut group.slots[index];
-        let expected =
-            sequence < group.sent && frame.opcode == Opcode::Text && frame.payload == slot.due;
+        let expected = sequence < group.sent && frame.opcode == Opcode::Text && frame.payload == slot.due;
         if !expected {
             return Err(mismatch(id, group.sender, sequence, frame.payload));
         }

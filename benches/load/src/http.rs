@@ -46,12 +46,7 @@ pub fn parse(data: &[u8]) -> Result<Option<Response>, String> {
         Body::Length(length) => rest.get(..length).map(|body| (body.to_vec(), length)),
         Body::Chunked => chunks(rest)?,
     };
-    Ok(body.map(|(body, length)| Response {
-        status,
-        accept,
-        body,
-        length: head_length + 4 + length,
-    }))
+    Ok(body.map(|(body, length)| Response { status, accept, body, length: head_length + 4 + length }))
 }
 
 /// Joins the chunks of a body; returns it with its length on the wire, or `None` if the last chunk has not arrived.
@@ -93,8 +88,7 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let wire =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\na\r\n0123456789\r\n0\r\n\r\n";
+        let wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\na\r\n0123456789\r\n0\r\n\r\n";
         let response = parse(wire).unwrap().unwrap();
         assert_eq!(response.body, b"ok0123456789");
         assert_eq!(response.length, wire.len());

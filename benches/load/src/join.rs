@@ -41,15 +41,10 @@ pub fn join(net: &mut Net, clients: usize, auth: impl Fn(usize) -> String) -> Re
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Key: {WEBSOCKET_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
-    let mut joining = Joining {
-        states: Vec::with_capacity(clients),
-        joined: 0,
-        auth,
-    };
+    let mut joining = Joining { states: Vec::with_capacity(clients), joined: 0, auth };
     let (mut last_joined, mut progress) = (0, Instant::now());
     while joining.joined < clients {
-        while joining.states.len() < clients && joining.states.len() - joining.joined < JOINING_MAX
-        {
+        while joining.states.len() < clients && joining.states.len() - joining.joined < JOINING_MAX {
             let id = net.open()?;
             joining.states.push(State::Upgrade);
             net.out.push(id, request.as_bytes());
@@ -119,9 +114,7 @@ impl<F: Fn(usize) -> String> Handler for Joining<F> {
             taken = self.upgraded(id, data)?;
         }
         if self.states[id] != State::Upgrade {
-            taken += websocket::deliver(id, &data[taken..], out, |frame, out| {
-                self.message(id, frame, out)
-            })?;
+            taken += websocket::deliver(id, &data[taken..], out, |frame, out| self.message(id, frame, out))?;
         }
         Ok(taken)
     }

@@ -9,7 +9,7 @@
 //! | [`message`] | messages with a stamp, and what to say about a wrong one |
 //! | [`join`] | handshakes |
 //! | [`run`], [`mod@proc`] | warm-up, measured window, drain; CPU time and memory of the server |
-//! | [`echo`], [`fanout`], [`polling`] | the scenarios |
+//! | [`echo`], [`fanout`], [`polling`], [`scale`] | the scenarios |
 //!
 //! Exit status: 0, 1 if the server lost, duplicated, reordered or altered a message, 2 if the run could not be made.
 
@@ -24,24 +24,21 @@ mod options;
 mod polling;
 mod proc;
 mod run;
+mod scale;
 mod sys;
 mod websocket;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use echo::Echo;
 use failure::Failure;
 use fanout::{Fanout, room_auth};
-use net::{Handler, Net, Outbox};
+use net::Net;
 use options::{Options, ROOMS, Scenario};
 use polling::Polling;
 use run::{Measured, Workload};
-
-/// Time for allocators and queues to come to rest before memory is read.
-const SETTLE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let result = Options::from_args(std::env::args().skip(1)).and_then(|options| measure(&options));
@@ -63,16 +60,8 @@ fn measure(options: &Options) -> Result<String, Failure> {
     let (clients, bytes) = (options.clients, options.payload);
     let in_flight = options.in_flight;
     match options.scenario {
-        Scenario::Echo => measure_joined(
-            &mut net,
-            options,
-            &mut Echo::text(clients, in_flight, bytes),
-        ),
-        Scenario::Binary => measure_joined(
-            &mut net,
-            options,
-            &mut Echo::binary(clients, in_flight, bytes),
-        ),
+        Scenario::Echo => measure_joined(&mut net, options, &mut Echo::text(clients, in_flight, bytes)),
+        Scenario::Binary => measure_joined(&mut net, options, &mut Echo::binary(clients, in_flight, bytes)),
         Scenario::Latency => {
             let mut paced = Echo::paced(clients, options.rate, bytes);
             let mut line = measure_joined(&mut net, options, &mut paced)?;
@@ -92,24 +81,18 @@ fn measure(options: &Options) -> Result<String, Failure> {
             let mut polling = Polling::join(&mut net, clients, bytes)?;
             measure_ready(&mut net, options, &mut polling)
         }
-        Scenario::Idle => measure_idle(&mut net, options),
+        Scenario::Idle => scale::idle(&mut net, options),
+        Scenario::Cycles => scale::cycles(&mut net, options),
+        Scenario::Hold => scale::hold(&mut net, options),
     }
 }
 
-fn measure_joined(
-    net: &mut Net,
-    options: &Options,
-    workload: &mut impl Workload,
-) -> Result<String, Failure> {
+fn measure_joined(net: &mut Net, options: &Options, workload: &mut impl Workload) -> Result<String, Failure> {
     join::join(net, options.clients, |_| String::new())?;
     measure_ready(net, options, workload)
 }
 
-fn measure_ready(
-    net: &mut Net,
-    options: &Options,
-    workload: &mut impl Workload,
-) -> Result<String, Failure> {
+fn measure_ready(net: &mut Net, options: &Options, workload: &mut impl Workload) -> Result<String, Failure> {
     let measured = run::run(net, workload, options.plan, &options.server)?;
     Ok(line(options.scenario.name(), &measured))
 }
@@ -139,41 +122,4 @@ fn percentiles(sorted_ns: &[u64]) -> String {
         let _ = write!(text, ",\"{name}_us\":{us:.1}");
     }
     text
-}
-
-/// Joins the clients, waits, and tells what they cost.
-fn measure_idle(net: &mut Net, options: &Options) -> Result<String, Failure> {
-    let server = &options.server;
-    let (rss_before, cpu_before) = (server.rss_kib()?, server.cpu_ns()?);
-    let start = Instant::now();
-    join::join(net, options.clients, |_| String::new())?;
-    let seconds = start.elapsed().as_secs_f64();
-    let joined = Instant::now();
-    while joined.elapsed() < SETTLE {
-        net.turn(&mut Silent)?;
-    }
-    let (rss_after, cpu_after) = (server.rss_kib()?, server.cpu_ns()?);
-    let clients = options.clients as f64;
-    Ok(format!(
-        "{{\"scenario\":\"idle\",\"connections\":{},\"seconds\":{seconds:.3},\"rate\":{:.0},\
-         \"cpu_us_per_connection\":{:.2},\"rss_before_kib\":{rss_before},\"rss_kib\":{rss_after},\
-         \"kib_per_connection\":{:.3}}}",
-        options.clients,
-        clients / seconds,
-        cpu_after.saturating_sub(cpu_before) as f64 / 1000.0 / clients,
-        rss_after.saturating_sub(rss_before) as f64 / clients
-    ))
-}
-
-/// Answers pings and takes nothing else.
-struct Silent;
-
-impl Handler for Silent {
-    fn bytes(&mut self, id: usize, data: &[u8], out: &mut Outbox) -> Result<usize, Failure> {
-        websocket::deliver(id, data, out, |frame, _| {
-            let text = String::from_utf8_lossy(frame.payload);
-            let what = format!("connection {id}: unexpected while idle: {text:?}");
-            Err(Failure::Violation(what))
-        })
-    }
 }

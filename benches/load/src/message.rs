@@ -48,13 +48,7 @@ impl Message {
             let mut windows = payload.windows(mark.len());
             windows.position(|window| window == mark.as_bytes())
         };
-        Self {
-            bytes,
-            payload_at,
-            key,
-            stamp_at: find(STAMP),
-            ack_id_at: find(ACK_ID),
-        }
+        Self { bytes, payload_at, key, stamp_at: find(STAMP), ack_id_at: find(ACK_ID) }
     }
 
     /// The bytes with the marks replaced; a message without marks is the same for all.
@@ -100,9 +94,7 @@ pub fn mismatch(receiver: usize, sender: usize, sequence: u64, got: &[u8]) -> Fa
         Some((_, seen)) if seen < sequence => format!("duplicated or reordered: {seen} came"),
         _ => "altered or unexpected message".to_owned(),
     };
-    Failure::Violation(format!(
-        "client {receiver}: due was message {sequence} of client {sender}; {what}: {quote:?}"
-    ))
+    Failure::Violation(format!("client {receiver}: due was message {sequence} of client {sender}; {what}: {quote:?}"))
 }
 
 /// The client and the sequence number of the first stamp in `payload`.
@@ -124,10 +116,7 @@ mod tests {
     #[test]
     fn stamping_replaces_client_sequence_and_ack_id() {
         let mut message = Message::plain(format!("43{ACK_ID}[\"{STAMP}\"]").as_bytes());
-        assert_eq!(
-            message.stamped(42, 900_001),
-            b"43100001[\"00042:0000900001\"]"
-        );
+        assert_eq!(message.stamped(42, 900_001), b"43100001[\"00042:0000900001\"]");
     }
 
     #[test]
@@ -136,17 +125,10 @@ mod tests {
         let mut frame = Message::frame(Opcode::Text, text.as_bytes());
         let mut bytes = frame.stamped(7, 123).to_vec();
         bytes[1] &= 0x7f;
-        let unmasked: Vec<u8> = bytes[6..]
-            .iter()
-            .zip(MASK_KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key)
-            .collect();
+        let unmasked: Vec<u8> = bytes[6..].iter().zip(MASK_KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         bytes.splice(2.., unmasked);
         let (parsed, _) = parse(&bytes).unwrap().unwrap();
-        assert_eq!(
-            parsed.payload,
-            Message::plain(text.as_bytes()).stamped(7, 123)
-        );
+        assert_eq!(parsed.payload, Message::plain(text.as_bytes()).stamped(7, 123));
     }
 
     #[test]

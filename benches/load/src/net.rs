@@ -32,10 +32,7 @@ impl Outbox {
     /// An outbox without connections, for tests of handlers.
     #[cfg(test)]
     pub fn detached(connections: usize) -> Self {
-        Self {
-            buffers: vec![Vec::new(); connections],
-            dirty: Vec::new(),
-        }
+        Self { buffers: vec![Vec::new(); connections], dirty: Vec::new() }
     }
 
     /// What is queued for the connection `id`.
@@ -87,12 +84,15 @@ impl Net {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         self.epoll.add(stream.as_raw_fd(), id)?;
-        self.connections.push(Connection {
-            stream,
-            partial: Vec::new(),
-        });
+        self.connections.push(Connection { stream, partial: Vec::new() });
         self.out.buffers.push(Vec::new());
         Ok(id)
+    }
+
+    /// Closes every connection; numbers start from 0 again.
+    pub fn close_all(&mut self) {
+        self.connections.clear();
+        self.out = Outbox::default();
     }
 
     /// Handles all that is ready now; returns at once if nothing is.
@@ -157,7 +157,5 @@ impl Net {
 }
 
 fn closed(id: usize, why: &str) -> Failure {
-    Failure::Violation(format!(
-        "connection {id}: the server closed the connection ({why})"
-    ))
+    Failure::Violation(format!("connection {id}: the server closed the connection ({why})"))
 }

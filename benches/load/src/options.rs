@@ -12,7 +12,8 @@ const PAYLOAD_BYTES_MAX: usize = 60_000;
 /// Rooms of the scenario `rooms`; each needs a sender.
 pub const ROOMS: usize = 100;
 
-const USAGE: &str = "usage: load echo|binary|broadcast|rooms|polling|idle|latency --port PORT --pid PID [--pid PID ...]
+const USAGE: &str =
+    "usage: load echo|binary|broadcast|rooms|polling|idle|cycles|hold|latency --port PORT --pid PID [--pid PID ...]
   [--clients N] [--in-flight N] [--payload BYTES] [--rate PER_SECOND] [--warmup SECONDS] [--seconds SECONDS]";
 
 /// What to do to the server.
@@ -24,17 +25,21 @@ pub enum Scenario {
     Rooms,
     Polling,
     Idle,
+    Cycles,
+    Hold,
     Latency,
 }
 
 impl Scenario {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Echo,
         Self::Binary,
         Self::Broadcast,
         Self::Rooms,
         Self::Polling,
         Self::Idle,
+        Self::Cycles,
+        Self::Hold,
         Self::Latency,
     ];
 
@@ -46,6 +51,8 @@ impl Scenario {
             Self::Rooms => "rooms",
             Self::Polling => "polling",
             Self::Idle => "idle",
+            Self::Cycles => "cycles",
+            Self::Hold => "hold",
             Self::Latency => "latency",
         }
     }
@@ -58,7 +65,7 @@ impl Scenario {
             Self::Broadcast => (1000, 4, 64),
             Self::Rooms | Self::Latency => (1000, 1, 64),
             Self::Polling => (50, 1, 64),
-            Self::Idle => (10_000, 0, 0),
+            Self::Idle | Self::Cycles | Self::Hold => (10_000, 0, 0),
         }
     }
 }
@@ -91,10 +98,7 @@ impl Options {
             in_flight,
             payload,
             rate: 20_000,
-            plan: Plan {
-                warmup: Duration::from_secs(1),
-                seconds: Duration::from_secs(3),
-            },
+            plan: Plan { warmup: Duration::from_secs(1), seconds: Duration::from_secs(3) },
         };
         while let Some(option) = args.next() {
             let value = args.next().unwrap_or_default();
@@ -105,12 +109,8 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let clients_min = if self.scenario == Scenario::Rooms {
-            ROOMS
-        } else {
-            1
-        };
-        let sends = self.in_flight > 0 || self.scenario == Scenario::Idle;
+        let clients_min = if self.scenario == Scenario::Rooms { ROOMS } else { 1 };
+        let sends = self.in_flight > 0 || self.scenario.defaults().1 == 0;
         let wrong = if self.port == 0 || self.server.pids.is_empty() {
             USAGE.to_owned()
         } else if self.clients < clients_min {
@@ -147,8 +147,7 @@ fn number<T: FromStr>(option: &str, value: &str) -> Result<T, Failure> {
 }
 
 fn seconds(option: &str, value: &str) -> Result<Duration, Failure> {
-    Duration::try_from_secs_f64(number(option, value)?)
-        .map_err(|error| Failure::Run(format!("{option}: {error}")))
+    Duration::try_from_secs_f64(number(option, value)?).map_err(|error| Failure::Run(format!("{option}: {error}")))
 }
 
 #[cfg(test)]
@@ -162,10 +161,7 @@ mod tests {
     #[test]
     fn a_scenario_brings_its_defaults() {
         let options = parse("broadcast --port 3000 --pid 1").unwrap();
-        assert_eq!(
-            (options.clients, options.in_flight, options.payload),
-            (1000, 4, 64)
-        );
+        assert_eq!((options.clients, options.in_flight, options.payload), (1000, 4, 64));
     }
 
     #[test]

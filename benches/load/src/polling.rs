@@ -50,13 +50,7 @@ impl Polling {
     /// Opens the connections and joins all clients.
     pub fn join(net: &mut Net, clients: usize, bytes: usize) -> Result<Self, Failure> {
         let packet = format!("42[\"echo\",\"{}\"]", text_payload(bytes));
-        let client = |_| Client {
-            state: State::Open,
-            sid: String::new(),
-            sent: 0,
-            received: 0,
-            posting: 0,
-        };
+        let client = |_| Client { state: State::Open, sid: String::new(), sent: 0, received: 0, posting: 0 };
         let mut polling = Self {
             clients: (0..clients).map(client).collect(),
             echo: Message::plain(packet.as_bytes()),
@@ -131,12 +125,7 @@ impl Polling {
 }
 
 impl Handler for Polling {
-    fn bytes(
-        &mut self,
-        connection: usize,
-        data: &[u8],
-        out: &mut Outbox,
-    ) -> Result<usize, Failure> {
+    fn bytes(&mut self, connection: usize, data: &[u8], out: &mut Outbox) -> Result<usize, Failure> {
         let id = connection / 2;
         let mut taken = 0;
         while let Some(response) = http::parse(&data[taken..]).map_err(|what| broken(id, &what))? {
@@ -182,11 +171,7 @@ impl Workload for Polling {
 
 /// A request with the headers that every client sends; the handshake has no `sid`.
 fn request(method: &str, sid: &str, body: &[u8]) -> Vec<u8> {
-    let sid = if sid.is_empty() {
-        String::new()
-    } else {
-        format!("&sid={sid}")
-    };
+    let sid = if sid.is_empty() { String::new() } else { format!("&sid={sid}") };
     let content = if method == "POST" {
         let length = body.len();
         format!("Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {length}\r\n")

@@ -46,12 +46,7 @@ pub struct Measured {
 }
 
 /// Runs `workload` on connections that are ready for it.
-pub fn run(
-    net: &mut Net,
-    workload: &mut impl Workload,
-    plan: Plan,
-    server: &Server,
-) -> Result<Measured, Failure> {
+pub fn run(net: &mut Net, workload: &mut impl Workload, plan: Plan, server: &Server) -> Result<Measured, Failure> {
     workload.start(&mut net.out);
     net.flush()?;
     spin(net, workload, plan.warmup)?;

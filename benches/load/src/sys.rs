@@ -42,14 +42,9 @@ impl Epoll {
     /// Watches `fd` under the number `id` until it is closed.
     pub fn add(&self, fd: RawFd, id: usize) -> io::Result<()> {
         let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = libc::epoll_event {
-            events: interest as u32,
-            u64: id as u64,
-        };
+        let mut event = libc::epoll_event { events: interest as u32, u64: id as u64 };
         // SAFETY: `event` lives through the call, and the kernel copies it.
-        let code = unsafe {
-            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-        };
+        let code = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
         if code < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -59,14 +54,8 @@ impl Epoll {
     /// Collects what is ready now, without sleeping, and returns how many events there are; see [`Epoll::ready`].
     pub fn poll(&mut self) -> io::Result<usize> {
         // SAFETY: the kernel writes at most EVENTS_PER_WAIT events, which is the length of the vector.
-        let count = unsafe {
-            libc::epoll_wait(
-                self.fd.as_raw_fd(),
-                self.events.as_mut_ptr(),
-                EVENTS_PER_WAIT as i32,
-                0,
-            )
-        };
+        let count =
+            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), EVENTS_PER_WAIT as i32, 0) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 

@@ -29,15 +29,9 @@ pub enum Opcode {
 
 impl Opcode {
     fn from_header(first_byte: u8) -> Option<Self> {
-        [
-            Self::Text,
-            Self::Binary,
-            Self::Close,
-            Self::Ping,
-            Self::Pong,
-        ]
-        .into_iter()
-        .find(|opcode| FIN | *opcode as u8 == first_byte)
+        [Self::Text, Self::Binary, Self::Close, Self::Ping, Self::Pong]
+            .into_iter()
+            .find(|opcode| FIN | *opcode as u8 == first_byte)
     }
 }
 
@@ -70,8 +64,8 @@ pub fn parse(data: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[first, second, ..] = data else {
         return Ok(None);
     };
-    let opcode = Opcode::from_header(first)
-        .ok_or_else(|| format!("unexpected frame header {first:02x} {second:02x}"))?;
+    let opcode =
+        Opcode::from_header(first).ok_or_else(|| format!("unexpected frame header {first:02x} {second:02x}"))?;
     let (header, length) = match second {
         LENGTH_16_BITS => match data.get(2..4) {
             Some(&[high, low]) => (4, usize::from(u16::from_be_bytes([high, low]))),
@@ -81,9 +75,7 @@ pub fn parse(data: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         short => (2, usize::from(short)),
     };
     let end = header + length;
-    Ok(data
-        .get(header..end)
-        .map(|payload| (Frame { opcode, payload }, end)))
+    Ok(data.get(header..end).map(|payload| (Frame { opcode, payload }, end)))
 }
 
 /// Hands each whole Socket.IO message in `data` to `message`, answers pings, and returns the bytes taken.
@@ -113,11 +105,7 @@ pub fn deliver(
 pub fn echoed(mut data: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while let &[first, second, ..] = data {
-        let extended = if second & !MASKED == LENGTH_16_BITS {
-            2
-        } else {
-            0
-        };
+        let extended = if second & !MASKED == LENGTH_16_BITS { 2 } else { 0 };
         let length = match extended {
             0 => usize::from(second & !MASKED),
             _ => usize::from(u16::from_be_bytes([data[2], data[3]])),
@@ -143,9 +131,7 @@ mod tests {
         let (frame, payload_at) = masked_frame(Opcode::Text, b"2probe");
         assert_eq!(frame[..2], [0x81, 0x86]);
         assert_eq!(frame[2..payload_at], MASK_KEY);
-        let plain: Vec<u8> = (0..6)
-            .map(|i| frame[payload_at + i] ^ MASK_KEY[i % 4])
-            .collect();
+        let plain: Vec<u8> = (0..6).map(|i| frame[payload_at + i] ^ MASK_KEY[i % 4]).collect();
         assert_eq!(plain, b"2probe");
     }
 
@@ -155,10 +141,7 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(parse(&whole[..end]), Ok(None));
         }
-        let frame = Frame {
-            opcode: Opcode::Text,
-            payload: b"40",
-        };
+        let frame = Frame { opcode: Opcode::Text, payload: b"40" };
         assert_eq!(parse(&whole), Ok(Some((frame, 4))));
     }
 
