@@ -138,6 +138,11 @@
 // sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 #define SOCKEYE_EVENT_CLOSING 23
 
+// `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
+// `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
+// with 504 if the host does not within `connectTimeout`, and with 503 without an event while the default queue is full.
+#define SOCKEYE_EVENT_HTTP 22
+
 // Event flag: one reply of several; the final event of this token is still to come.
 #define SOCKEYE_EVENT_PARTIAL 1
 
@@ -215,6 +220,9 @@
 
 // Engine flag: deliver CONNECTION_ERROR events.
 #define SOCKEYE_OPT_CONNECTION_ERRORS 32
+
+// Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
+#define SOCKEYE_OPT_HTTP_EVENTS 256
 
 // Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
 #define SOCKEYE_CONNECTION_SECURE 1
@@ -332,6 +340,15 @@
 
 // `sockeye_struct_size` of `sockeye_connection`.
 #define SOCKEYE_STRUCT_CONNECTION 16
+
+// `sockeye_struct_size` of `sockeye_header`.
+#define SOCKEYE_STRUCT_HEADER 17
+
+// `sockeye_struct_size` of `sockeye_http_request`.
+#define SOCKEYE_STRUCT_HTTP_REQUEST 18
+
+// `sockeye_struct_size` of `sockeye_http_answer`.
+#define SOCKEYE_STRUCT_HTTP_ANSWER 19
 
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
@@ -550,14 +567,57 @@ typedef struct sockeye_connection {
 // A connection, or a request, that the host feeds. 0 is none. Stale ids are refused, never misread.
 typedef uint64_t sockeye_stream;
 
+// A header of a request or an answer.
+typedef struct sockeye_header {
+  const char *name;
+  size_t name_len;
+  const char *value;
+  size_t value_len;
+} sockeye_header;
+
+// A request that the host received.
+typedef struct sockeye_http_request {
+  uint32_t size;
+  // `SOCKEYE_CONNECTION_SECURE`
+  uint32_t flags;
+  const char *method;
+  size_t method_len;
+  // Path and query, as they were sent.
+  const char *target;
+  size_t target_len;
+  const struct sockeye_header *headers;
+  size_t header_count;
+  // Without any transfer coding.
+  const void *body;
+  size_t body_len;
+  // The peer's IP address; a port after it is ignored. NULL: none.
+  const char *remote;
+  size_t remote_len;
+} sockeye_http_request;
+
+// The answer to a request.
+typedef struct sockeye_http_answer {
+  uint32_t size;
+  // The HTTP status.
+  uint32_t status;
+  // In their order; `Date` and `Content-Length` are among them, `Connection` is not.
+  const struct sockeye_header *headers;
+  size_t header_count;
+  const void *body;
+  size_t body_len;
+} sockeye_http_answer;
+
+// Called with the answer, which is valid until it returns; on a thread of the engine. It must not block, and may call the engine.
+typedef void (*sockeye_answer_fn)(void *user, const struct sockeye_http_answer *answer);
+
+// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
+typedef uint64_t sockeye_token;
+
 // A namespace. 0 is none; `/` is always 1.
 typedef uint32_t sockeye_nsp;
 
 // A socket: slot (low 32 bits), generation and kind. 0 is none. Stale ids are refused, never misread.
 typedef uint64_t sockeye_socket;
-
-// A one-shot id: of a decision or acknowledgement that the host owes, or of an answer that it waits for. 0 is none.
-typedef uint64_t sockeye_token;
 
 // One event. Pointers are valid until the batch that it came in is released; `sockeye_event_retain` keeps them longer.
 // Text is UTF-8 and not zero-terminated. Ignore kinds that you do not know.
@@ -779,6 +839,31 @@ sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
                                     const struct sockeye_connection *connection,
                                     sockeye_stream *out);
 
+// Answers a request that the host received on its own listener, as a listener of the engine's would: on the engine's path, a mounted
+// folder, or 404. `answer` is called once, at once or (a poll) when there is something to tell; status 503 if the engine closes
+// before. If the client goes away, say so with `sockeye_stream_end` and the id in `*out`, which is written before anything is called;
+// then `answer` may not be called. `drop` is called once, as the last. On failure none is called. `out` may be NULL.
+//
+// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. A request to open a WebSocket is
+// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`.
+sockeye_result sockeye_engine_http(struct sockeye_engine *engine,
+                                   const struct sockeye_http_request *request,
+                                   sockeye_answer_fn answer,
+                                   void *user,
+                                   sockeye_drop_fn drop,
+                                   sockeye_stream *out);
+
+// Answers the request of an HTTP event, from any thread: `status` 200..=599, the host's headers, and the body, which 204 and 304 do not
+// have. `Content-Length`, `Date` and `Connection` are the engine's, and those that its options add to every answer come too. STALE: it
+// was answered, has expired, or its client left.
+sockeye_result sockeye_http_respond(struct sockeye_engine *engine,
+                                    sockeye_token token,
+                                    uint32_t status,
+                                    const struct sockeye_header *headers,
+                                    size_t header_count,
+                                    const void *body,
+                                    size_t body_len);
+
 // Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
 // has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
 // if the stream is closed.
@@ -787,7 +872,8 @@ int64_t sockeye_stream_input(struct sockeye_engine *engine,
                              const void *data,
                              size_t len);
 
-// Says that the peer of a host's stream sends no more, or is gone. What was given before is still read. STALE if the stream is closed.
+// Says that the peer of a host's stream, or of a request, sends no more or is gone. What was given before is still read. STALE if the
+// stream is closed, or the request answered.
 sockeye_result sockeye_stream_end(struct sockeye_engine *engine,
                                   sockeye_stream stream);
 

@@ -47,6 +47,8 @@ pub struct Options {
     pub client_dir: Option<String>,
     pub allow_request: bool,
     pub connection_errors: bool,
+    /// Requests outside the path are the host's to answer.
+    pub http_events: bool,
     pub engine_only: bool,
     pub shards: u32,
     pub queue_events_max: u64,
@@ -73,6 +75,7 @@ impl Default for Options {
             client_dir: None,
             allow_request: false,
             connection_errors: false,
+            http_events: false,
             engine_only: false,
             shards: 1,
             queue_events_max: 65_536,
@@ -129,6 +132,7 @@ impl Options {
             client_files,
             allow_request: self.allow_request,
             connection_errors: self.connection_errors,
+            http_events: self.http_events,
             head_limits: HeadLimits {
                 bytes_max: server.limits.head_bytes_max as usize,
                 headers_max: server.limits.headers_max as usize,

@@ -93,6 +93,11 @@ pub const SOCKEYE_EVENT_NAMESPACE: u32 = 19;
 /// sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 pub const SOCKEYE_EVENT_CLOSING: u32 = 23;
 
+/// `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
+/// `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
+/// with 504 if the host does not within `connectTimeout`, and with 503 without an event while the default queue is full.
+pub const SOCKEYE_EVENT_HTTP: u32 = 22;
+
 /// Event flag: one reply of several; the final event of this token is still to come.
 pub const SOCKEYE_EVENT_PARTIAL: u32 = 1;
 /// Event flag of an engine-only MESSAGE: it was binary, and its bytes are the one attachment (else `data` is its text).
@@ -156,6 +161,8 @@ pub const SOCKEYE_OPT_NO_HTTP_COMPRESSION: u32 = 8;
 pub const SOCKEYE_OPT_ENGINE_ONLY: u32 = 16;
 /// Engine flag: deliver CONNECTION_ERROR events.
 pub const SOCKEYE_OPT_CONNECTION_ERRORS: u32 = 32;
+/// Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
+pub const SOCKEYE_OPT_HTTP_EVENTS: u32 = 256;
 
 /// Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
 pub const SOCKEYE_CONNECTION_SECURE: u32 = 1;
@@ -244,3 +251,9 @@ pub const SOCKEYE_STRUCT_LIMITS: u32 = 10;
 pub const SOCKEYE_STRUCT_DRAIN_OPTIONS: u32 = 14;
 /// `sockeye_struct_size` of `sockeye_connection`.
 pub const SOCKEYE_STRUCT_CONNECTION: u32 = 16;
+/// `sockeye_struct_size` of `sockeye_header`.
+pub const SOCKEYE_STRUCT_HEADER: u32 = 17;
+/// `sockeye_struct_size` of `sockeye_http_request`.
+pub const SOCKEYE_STRUCT_HTTP_REQUEST: u32 = 18;
+/// `sockeye_struct_size` of `sockeye_http_answer`.
+pub const SOCKEYE_STRUCT_HTTP_ANSWER: u32 = 19;

@@ -163,7 +163,8 @@ const OPTION_FLAGS: u32 = SOCKEYE_OPT_NO_UPGRADES
     | SOCKEYE_OPT_NO_TRAILING_SLASH
     | SOCKEYE_OPT_NO_HTTP_COMPRESSION
     | SOCKEYE_OPT_ENGINE_ONLY
-    | SOCKEYE_OPT_CONNECTION_ERRORS;
+    | SOCKEYE_OPT_CONNECTION_ERRORS
+    | SOCKEYE_OPT_HTTP_EVENTS;
 
 /// Options as C gives them: 0 and NULL are defaults.
 ///
@@ -209,6 +210,7 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
         client_dir: (!client_dir.is_empty()).then(|| client_dir.to_owned()),
         allow_request: has(SOCKEYE_OPT_ALLOW_REQUEST),
         connection_errors: has(SOCKEYE_OPT_CONNECTION_ERRORS),
+        http_events: has(SOCKEYE_OPT_HTTP_EVENTS),
         engine_only: has(SOCKEYE_OPT_ENGINE_ONLY),
         shards: or(given.shards, default.shards),
         queue_events_max: or_long(given.queue_events_max, default.queue_events_max),

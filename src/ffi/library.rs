@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::boundary::last_error;
 use super::constants::*;
-use super::takeover::sockeye_connection;
+use super::takeover::{sockeye_connection, sockeye_header, sockeye_http_answer, sockeye_http_request};
 use super::types::*;
 
 /// Version of the running library: 0xMMmmpp.
@@ -38,6 +38,9 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_LIMITS => size_of::<sockeye_limits>(),
         SOCKEYE_STRUCT_DRAIN_OPTIONS => size_of::<sockeye_drain_options>(),
         SOCKEYE_STRUCT_CONNECTION => size_of::<sockeye_connection>(),
+        SOCKEYE_STRUCT_HEADER => size_of::<sockeye_header>(),
+        SOCKEYE_STRUCT_HTTP_REQUEST => size_of::<sockeye_http_request>(),
+        SOCKEYE_STRUCT_HTTP_ANSWER => size_of::<sockeye_http_answer>(),
         _ => 0,
     }
 }

@@ -25,7 +25,7 @@ pub struct Handover<'a> {
 }
 
 /// The peer of a connection without an address, such as one on a Unix socket.
-const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Engine {
     /// Takes over a connected stream socket. On failure the descriptor is still the host's, and as it was.
@@ -52,7 +52,7 @@ impl Engine {
         tell: impl FnOnce(u64),
     ) -> Result<(), Error> {
         self.check_handover(handover)?;
-        let fed = self.open_fed(host)?;
+        let fed = open_fed(self, host)?;
         tell(fed.id());
         let peer = Peer { address: handover.address.unwrap_or(NO_ADDRESS), secure: handover.secure };
         self.hand_over(self.peers.next_shard(), Detached::Fed(fed), peer, handover.head.to_vec());
@@ -71,11 +71,6 @@ impl Engine {
         Ok(())
     }
 
-    fn open_fed(&self, host: impl FnOnce() -> Box<dyn Host>) -> Result<FedEnd, Error> {
-        let fed = Fed::open(self.peers.streams(), host);
-        fed.ok_or_else(|| Error::new(Code::Full, "as many streams are open as ids can tell apart"))
-    }
-
     fn hand_over(&self, shard: usize, stream: Detached, peer: Peer, input: Vec<u8>) {
         self.peers.hand_over(shard, Arrival { stream, peer, input });
     }
@@ -87,4 +82,10 @@ impl Engine {
             .get(id)
             .ok_or_else(|| Error::new(Code::Stale, format!("stream {id:#x} is closed, or never was")))
     }
+}
+
+/// Registers a stream of the host's.
+pub fn open_fed(engine: &Engine, host: impl FnOnce() -> Box<dyn Host>) -> Result<FedEnd, Error> {
+    let fed = Fed::open(engine.peers.streams(), host);
+    fed.ok_or_else(|| Error::new(Code::Full, "as many streams are open as ids can tell apart"))
 }

@@ -21,6 +21,8 @@ pub struct Config {
     pub client_files: Option<ClientFiles>,
     /// Ask the host about each handshake.
     pub allow_request: bool,
+    /// Ask the host for answers to requests that are nobody's.
+    pub http_events: bool,
     /// Tell the host of refused requests.
     pub connection_errors: bool,
     pub head_limits: HeadLimits,

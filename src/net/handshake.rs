@@ -62,6 +62,9 @@ impl Shard {
             Request::Handshake { connection, generation, .. } => {
                 return self.handshake_decided(Key { index: *connection, generation: *generation }, decision);
             }
+            Request::Http { connection, generation, .. } => {
+                return self.answered_by_host(Key { index: *connection, generation: *generation }, &decision);
+            }
             Request::Namespace { client, .. } => client.clone(),
             Request::Socket(socket) => socket.client.clone(),
         };
@@ -92,7 +95,7 @@ impl Shard {
                 };
                 self.refuse_request(key, &head, &refusal);
             }
-            Decision::Expired => {
+            Decision::Expired | Decision::Answer { .. } => {
                 let refusal = Refusal::new(EngineError::Forbidden, "message", "the host did not decide in time");
                 self.refuse_request(key, &head, &refusal);
             }

@@ -7,7 +7,8 @@
 //! - `engine`: the threads and their listeners; `shard`: a turn; `ready`, `table` and `wheel`: what a shard
 //!   looks at, where it keeps things, and their times;
 //! - `connection`: a connection, its bytes in and out; `stream`: what they come through; `fed`: a stream that the host feeds;
-//!   `adopt`: how the host hands connections over;
+//!   `adopt`: how the host hands connections over; `host_request`: and requests; `fallback`:
+//!   requests that the host answers;
 //! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
 //!   `drain`: the ends of many sessions, spread over a time.
@@ -17,8 +18,10 @@ mod config;
 mod connection;
 mod drain;
 mod engine;
+mod fallback;
 mod fed;
 mod handshake;
+mod host_request;
 pub mod http;
 pub mod jsonp;
 mod polling;
@@ -35,3 +38,4 @@ pub use adopt::Handover;
 pub use config::Config;
 pub use engine::Engine;
 pub use fed::Host;
+pub use host_request::{Answer, HostRequest, OnAnswer};

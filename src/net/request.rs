@@ -119,6 +119,9 @@ impl Shard {
         if is_engines {
             return self.engine_request(key, head, place, body);
         }
+        if self.config.http_events {
+            return self.ask_for_answer(key, head, body);
+        }
         self.answer(key, &head, |out, envelope| response::empty(out, 404, envelope));
     }
 

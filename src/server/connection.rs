@@ -281,7 +281,8 @@ impl Connection {
                 }
             }
             (Request::Namespace { name, .. }, _) => self.refuse(&name, Some("Invalid namespace"), None),
-            (Request::Handshake { .. }, _) => {}
+            // These are a shard's own.
+            (Request::Handshake { .. } | Request::Http { .. }, _) | (_, Decision::Answer { .. }) => {}
         }
     }
 

@@ -17,6 +17,7 @@ pub const EVENT_LISTEN_ERROR: u32 = 16;
 pub const EVENT_CLOSED: u32 = 17;
 pub const EVENT_CONNECTION_ERROR: u32 = 18;
 pub const EVENT_NAMESPACE: u32 = 19;
+pub const EVENT_HTTP: u32 = 22;
 pub const EVENT_CLOSING: u32 = 23;
 
 /// One reply of several.

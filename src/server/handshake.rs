@@ -19,6 +19,12 @@ pub struct Handshake {
     pub issued: SystemTime,
 }
 
+/// Writes the address of a peer as a JSON string, which is empty if it has none.
+pub fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    let text = if address.is_unspecified() { String::new() } else { address.to_string() };
+    json::write_string(&text, out);
+}
+
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -31,8 +37,7 @@ impl Handshake {
         let issued = self.issued.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         json::write_string(&date_text(issued.as_secs()), out);
         out.extend_from_slice(b",\"address\":");
-        let address = if self.address.is_unspecified() { String::new() } else { self.address.to_string() };
-        json::write_string(&address, out);
+        write_address(self.address, out);
         out.extend_from_slice(format!(",\"secure\":{},\"issued\":{}", self.secure, issued.as_millis()).as_bytes());
         out.extend_from_slice(b",\"auth\":");
         out.extend_from_slice(auth.unwrap_or("{}").as_bytes());

@@ -42,7 +42,7 @@ pub use connection::{Connection, Context, NEVER, decided_too_late};
 pub use drain::{Drain, Draining};
 pub use emission::{Emission, Payload, Prepared};
 pub use error::{Code, Error};
-pub use handshake::Handshake;
+pub use handshake::{Handshake, write_address};
 pub use limits::{Limits, OutboundPolicy, RatePolicy};
 pub use mailbox::{Mailbox, cork};
 #[allow(unused_imports)]

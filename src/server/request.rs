@@ -12,6 +12,8 @@ use super::socket::Socket;
 pub enum Request {
     /// A handshake: the waiting connection of a shard, by index and generation.
     Handshake { shard: usize, connection: u32, generation: u32 },
+    /// The answer to a request that is nobody else's, likewise.
+    Http { shard: usize, connection: u32, generation: u32 },
     /// A namespace that `parent`'s pattern allows if the host agrees, for the client that asked.
     Namespace { client: Arc<Client>, parent: Arc<Namespace>, name: Box<str>, auth: Option<Box<str>> },
     /// A socket that waits to join its namespace.
@@ -25,6 +27,8 @@ pub enum Decision {
     Accept { user: u64, data: Option<Box<str>> },
     /// `message` and `data` (JSON) go to the client. `None` leaves the field out.
     Reject { message: Option<Box<str>>, data: Option<Box<str>> },
+    /// The answer to a request: complete header lines, and a body that is empty where the status allows none.
+    Answer { status: u16, lines: Box<[u8]>, body: Box<[u8]> },
     /// The host did not answer in time.
     Expired,
 }

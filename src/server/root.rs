@@ -395,6 +395,12 @@ impl Server {
         if kind_of(token) != Kind::Request {
             return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of a decision")));
         }
+        let is_answer = matches!(decision, Decision::Answer { .. });
+        let fits = |pending: &Pending| matches!(pending.request, Request::Http { .. }) == is_answer;
+        if self.requests.get(token).is_some_and(|pending| !fits(&pending)) {
+            let text = if is_answer { "takes sockeye_accept or sockeye_reject" } else { "takes sockeye_http_respond" };
+            return Err(Error::new(Code::Invalid, format!("token {token:#x} {text}")));
+        }
         let pending = self.requests.remove(token).ok_or_else(|| {
             Error::new(Code::Stale, format!("token {token:#x} was answered, has expired, or its client left"))
         })?;
@@ -405,7 +411,7 @@ impl Server {
     fn hand_over(&self, pending: &Pending, decision: Decision) {
         let request = pending.request.clone();
         let mailbox = match &request {
-            Request::Handshake { shard, .. } => self.mailboxes.get(*shard).cloned(),
+            Request::Handshake { shard, .. } | Request::Http { shard, .. } => self.mailboxes.get(*shard).cloned(),
             Request::Namespace { client, .. } => Some(client.mailbox.clone()),
             Request::Socket(socket) => Some(socket.client.mailbox.clone()),
         };

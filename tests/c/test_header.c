@@ -20,6 +20,9 @@ static void structs_have_the_librarys_size(void)
     GIVES("size of sockeye_nsp_options", sizeof(sockeye_nsp_options), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_NSP_OPTIONS));
     GIVES("size of sockeye_drain_options", sizeof(sockeye_drain_options), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_DRAIN_OPTIONS));
     GIVES("size of sockeye_connection", sizeof(sockeye_connection), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_CONNECTION));
+    GIVES("size of sockeye_header", sizeof(sockeye_header), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HEADER));
+    GIVES("size of sockeye_http_request", sizeof(sockeye_http_request), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HTTP_REQUEST));
+    GIVES("size of sockeye_http_answer", sizeof(sockeye_http_answer), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HTTP_ANSWER));
     GIVES("size of a packed record", 64, (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_PACKED));
     GIVES("an unknown struct has size 0", 0, (int64_t)sockeye_struct_size(4711));
 }

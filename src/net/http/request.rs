@@ -235,6 +235,12 @@ impl Head {
         self.method
     }
 
+    /// The method as it was sent.
+    pub fn method_text(&self) -> &str {
+        let token = self.bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(token).unwrap_or_default()
+    }
+
     /// The request target as it was sent: `handshake.url` of Socket.IO.
     pub fn target(&self) -> &str {
         self.target.text(&self.bytes)

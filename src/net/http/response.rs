@@ -168,23 +168,33 @@ pub fn switching_protocols(out: &mut Vec<u8>, accept_key: &str, extra_lines: &[u
     );
 }
 
-/// The reason phrase of the statuses that the engine and its files send; empty for others, which is legal.
+/// The reason phrase of the statuses that the engine and its files send, and hosts often; empty for others, which is legal.
 pub fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
         204 => "No Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
         413 => "Payload Too Large",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "",
     }
@@ -312,13 +322,13 @@ impl HeaderLines {
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2): a header name, a cookie name.
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::net) fn is_token(text: &str) -> bool {
     let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(of_token)
 }
 
 /// Whether `value` may stand in a header: no control character but the tab (RFC 9110 section 5.5).
-pub(super) fn is_field_value(value: &[u8]) -> bool {
+pub(in crate::net) fn is_field_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
