@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 /// The revision of Engine.IO that is spoken.
 const REVISION: &str = "4";
 /// The version of the WebSocket protocol (RFC 6455 §4.1).
-const WEBSOCKET_VERSION: &[u8] = b"13";
+pub const WEBSOCKET_VERSION: &str = "13";
 
 impl Shard {
     /// A request without a session: asks the host, if it wants to be asked, and opens one.
@@ -253,7 +253,7 @@ impl Shard {
 
     /// Puts 101 into `answer`, or refuses a request that is none of RFC 6455.
     fn switch_protocols(&mut self, key: Key, head: &Head, initial_lines: &[u8], answer: &mut Vec<u8>) -> bool {
-        let version_fits = head.header("sec-websocket-version") == Some(WEBSOCKET_VERSION);
+        let version_fits = head.header("sec-websocket-version") == Some(WEBSOCKET_VERSION.as_bytes());
         let Some(accept) = head.header("sec-websocket-key").filter(|key| version_fits && is_websocket_key(key)) else {
             let refusal = Refusal::new(EngineError::BadRequest, "name", "TRANSPORT_HANDSHAKE_ERROR");
             self.refuse_request(key, head, &refusal);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::connection::{Incoming, Role, Written};
+use super::handshake::WEBSOCKET_VERSION;
 use super::http::response::{self, EngineError, Envelope};
 use super::http::{BodyDecoder, BodyKind, EngineQuery, Head, Method, parse_head};
 use super::session::{Active, End};
@@ -272,7 +273,11 @@ impl Shard {
         self.report(refusal);
         if head.is_websocket_upgrade() {
             let mut out = Vec::new();
-            response::websocket_refusal(&mut out, refusal.error, &refusal.message);
+            let is_version = head.header("sec-websocket-version") == Some(WEBSOCKET_VERSION.as_bytes());
+            // RFC 6455 §4.4.
+            let line =
+                if is_version { String::new() } else { format!("Sec-WebSocket-Version: {WEBSOCKET_VERSION}\r\n") };
+            response::websocket_refusal(&mut out, refusal.error, &refusal.message, line.as_bytes());
             return self.write_answer(key, &out, false);
         }
         let (error, message) = (refusal.error, refusal.message.to_string());
@@ -325,6 +330,9 @@ impl Shard {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         write(&mut out, &envelope);
+        if head.method() == Method::Head {
+            response::drop_body(&mut out);
+        }
         self.write_answer(key, &out, self.keeps_alive(head));
         self.lines = lines;
         self.scratch = out;

@@ -52,6 +52,13 @@ pub fn empty(out: &mut Vec<u8>, status: u16, envelope: &Envelope<'_>) {
     write_head(out, status, &[], Some(0), envelope);
 }
 
+/// Takes the body off an answer, for a request by HEAD: its bytes would be read as the next answer (RFC 9110 section 9.3.2).
+pub fn drop_body(answer: &mut Vec<u8>) {
+    if let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+        answer.truncate(end + 4);
+    }
+}
+
 /// Appends the answer to a poll.
 ///
 /// `payload` is already in `encoding`; `binary` is for the payloads of revision 3 that carry attachments. `xss_line` is
@@ -147,11 +154,11 @@ pub fn error_json(out: &mut Vec<u8>, error: EngineError, message: &str, envelope
 }
 
 /// Appends the refusal of a WebSocket, after which the connection is closed. An empty `message` means the official text.
-pub fn websocket_refusal(out: &mut Vec<u8>, error: EngineError, message: &str) {
+pub fn websocket_refusal(out: &mut Vec<u8>, error: EngineError, message: &str, extra_lines: &[u8]) {
     let message = if message.is_empty() { error.message() } else { message };
     out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\n");
     push_content_length(out, message.len());
-    push_all(out, &[b"\r\n", message.as_bytes()]);
+    push_all(out, &[extra_lines, b"\r\n", message.as_bytes()]);
 }
 
 /// Appends the 101 that opens a WebSocket. `accept_key` is the computed value of `Sec-WebSocket-Accept`.
@@ -416,12 +423,12 @@ mod tests {
 
     #[test]
     fn a_websocket_is_refused_with_400_and_the_message_alone() {
-        let answer = written(|out| websocket_refusal(out, EngineError::Forbidden, "nope"));
+        let answer = written(|out| websocket_refusal(out, EngineError::Forbidden, "nope", b""));
         let expected =
             "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 4\r\n\r\nnope";
         assert_eq!(answer, expected);
         assert!(
-            written(|out| websocket_refusal(out, EngineError::SessionIdUnknown, ""))
+            written(|out| websocket_refusal(out, EngineError::SessionIdUnknown, "", b""))
                 .ends_with("\r\n\r\nSession ID unknown")
         );
     }
@@ -480,6 +487,14 @@ mod tests {
         };
         assert_eq!(xss_protection_line(&head("Mozilla/5.0 (Windows; Trident/7.0)")), b"X-XSS-Protection: 0\r\n");
         assert_eq!(xss_protection_line(&head("Mozilla/5.0 Firefox/130")), b"");
+    }
+
+    #[test]
+    fn an_answer_without_its_body_ends_with_its_head() {
+        let mut answer =
+            written(|out| error_json(out, EngineError::BadRequest, "a\r\n\r\nb", &envelope(b""))).into_bytes();
+        drop_body(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.1 400 ") && answer.ends_with(b"\r\nConnection: keep-alive\r\n\r\n"));
     }
 
     #[test]
