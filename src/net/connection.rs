@@ -81,6 +81,8 @@ struct Unsent {
     /// Shared frames sent, and of the next one.
     shared_sent: usize,
     within: usize,
+    /// The answer to the last of the peer's pings.
+    pong: Vec<u8>,
 }
 
 impl Connection {
@@ -146,6 +148,17 @@ impl Connection {
         Written::All
     }
 
+    /// Writes a pong. While bytes wait, only the last is kept, as RFC 6455 §5.5.3 allows: who pings and does not read costs no memory.
+    pub fn write_pong(&mut self, frame: &[u8]) -> Written {
+        match &mut self.unsent {
+            None => self.write(frame),
+            Some(unsent) => {
+                frame.clone_into(&mut unsent.pong);
+                Written::Blocked
+            }
+        }
+    }
+
     /// Writes a run of frames; what the kernel does not take is kept. Not to be called while bytes wait.
     pub fn write_run(&mut self, run: Run) -> Written {
         if run.shared.is_empty() {
@@ -162,7 +175,14 @@ impl Connection {
     pub fn write_unsent(&mut self) -> Written {
         while let Some(unsent) = &mut self.unsent {
             match unsent.send(&self.stream) {
-                Ok(written) if unsent.advance(written) => self.unsent = None,
+                Ok(written) if unsent.advance(written) => {
+                    let pong = std::mem::take(&mut unsent.pong);
+                    self.unsent = None;
+                    // Nothing may follow a close frame.
+                    if !pong.is_empty() && matches!(self.role, Role::WebSocket { .. }) {
+                        return self.write(&pong);
+                    }
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.await_writable();

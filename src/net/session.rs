@@ -186,6 +186,8 @@ impl Shard {
                     self.close_when_sent(session);
                 }
                 Role::Closing => connection.shut_down(),
+                // Requests that came meanwhile.
+                Role::Head => self.resume(key),
                 _ => {}
             },
         }

@@ -389,6 +389,8 @@ impl Shard {
                 return connection.paused;
             }
             Role::WebSocket { session, .. } => session,
+            // The answer to one request goes out before the next is read: who asks and does not read costs no memory.
+            Role::Head => return connection.is_blocked(),
             _ => return false,
         };
         let stalled = self.sessions.get(session).is_some_and(Session::is_stalled);
@@ -445,6 +447,7 @@ impl Shard {
         while let Some(rest) = bytes.get_mut(used..).filter(|rest| !rest.is_empty()) {
             let Some(connection) = self.connections.get(key) else { return used };
             let step = match connection.role {
+                Role::Head if connection.is_blocked() => 0,
                 Role::Head => self.read_head(key, rest),
                 Role::Body(_) => self.read_body(key, rest),
                 Role::WebSocket { .. } => self.read_frames(key, rest),

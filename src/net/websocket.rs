@@ -1,6 +1,6 @@
 //! WebSocket: frames in, and the move of a session from polling.
 
-use super::connection::Role;
+use super::connection::{Connection, Role, Written};
 use super::session::{Active, End};
 use super::shard::Shard;
 use super::table::Key;
@@ -58,7 +58,13 @@ impl Shard {
                 let mut pong = Vec::with_capacity(2 + data.len());
                 websocket::write_header(Opcode::Pong, data.len(), &mut pong);
                 pong.extend_from_slice(data);
-                self.write(key, &pong);
+                if self
+                    .connections
+                    .get_mut(key)
+                    .is_some_and(|connection| connection.write_pong(&pong) == Written::Failed)
+                {
+                    self.peer_failed(key);
+                }
             }
             Message::Pong(_) => {}
             Message::Close(close) => self.close_answered(key, session, candidate, close.code),
@@ -94,6 +100,10 @@ impl Shard {
     fn probe(&mut self, key: Key, session_key: Key, packet: &Packet<'_>) {
         let (now_ms, timing) = (self.now_ms(), self.config.timing);
         let Packet::Text { kind, data } = packet else { return self.reject_candidate(key, session_key) };
+        if self.connections.get(key).is_some_and(Connection::is_blocked) {
+            // It probes and does not read the answers.
+            return self.reject_candidate(key, session_key);
+        }
         let Some(session) = self.sessions.get_mut(session_key) else { return self.close_websocket(key, None) };
         match session.machine.probe(*kind, data, now_ms, &timing) {
             Probed::Pong => {
