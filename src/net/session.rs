@@ -308,6 +308,10 @@ impl Shard {
             self.connections.remove(key);
             return;
         }
+        // The server ends TCP first (RFC 6455 §7.1.1), and does not await the peer's close frame for that: it would read nothing else.
+        if !connection.is_blocked() {
+            connection.shut_down();
+        }
         self.schedule_connection(key);
     }
 
