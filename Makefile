@@ -17,7 +17,7 @@ SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
 EXAMPLES := $(addprefix target/examples/,chat game epoll chat-cpp)
 
-.PHONY: all lib examples testbed run test test-rust test-c test-clients check fuzz bench install client clean
+.PHONY: all lib examples testbed run test test-rust test-c test-clients test-hostile check fuzz bench install client clean
 
 all: lib examples
 
@@ -69,7 +69,7 @@ run: target/examples/chat client
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-test: check test-rust test-c test-clients
+test: check test-rust test-c test-clients test-hostile
 
 check:
 	$(CARGO) fmt --check
@@ -83,6 +83,9 @@ test-c: lib testbed
 
 test-clients: testbed examples
 	sh tests/clients/run.sh
+
+test-hostile: testbed
+	sh tests/hostile/run.sh
 
 # Each target of fuzz/ for so many seconds.
 SECONDS ?= 30

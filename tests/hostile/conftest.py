@@ -1,0 +1,83 @@
+"""The servers, and what must hold after every case: nobody else noticed, and nothing stayed behind."""
+
+import os
+import time
+
+import pytest
+import socketio
+
+import wire
+from sessions import Polling
+from testbed import Testbed
+
+# Short times, so that what a case leaves open ends by itself soon.
+SETTINGS = {
+    "SHARDS": "2",
+    "PING_INTERVAL": "2000",
+    "PING_TIMEOUT": "2500",
+    "CONNECT_TIMEOUT": "3000",
+    "UPGRADE_TIMEOUT": "500",
+}
+DELIVERIES = os.environ.get("HOSTILE_DELIVERIES", "inline,poll").split(",")
+
+# All sessions of all cases have ended by then: the heartbeat's times, and the close of a polling session that nobody polls.
+QUIET_TIMEOUT_S = 40
+# The allocator keeps what it once had; a leak of a kilobyte for each of the thousands of connections would pass this.
+RSS_GROWTH_MAX_KIB = 24 * 1024
+RETURN_TIMEOUT_S = 5
+ECHO_TIMEOUT_S = 10
+
+
+class Bystander:
+    """A client that people use, connected before the first case and after the last."""
+
+    def __init__(self, server):
+        self.client = socketio.Client(reconnection=False)
+        self.client.connect(f"http://127.0.0.1:{server.port}", transports=["websocket"], wait_timeout=ECHO_TIMEOUT_S)
+
+    def is_served(self):
+        return self.client.call("ack", "here", timeout=ECHO_TIMEOUT_S) == "here"
+
+    def leave(self):
+        self.client.disconnect()
+
+
+@pytest.fixture(scope="session", params=DELIVERIES)
+def server(request):
+    """The testbed of one delivery mode, for all cases: what one of them breaks, the next ones find broken."""
+    testbed = Testbed({**SETTINGS, "DELIVERY": request.param})
+    testbed.bystander = Bystander(testbed)
+    newcomer_is_served(testbed)
+    testbed.fds_before = testbed.fds()
+    yield testbed
+    testbed.bystander.leave()
+    testbed.stop()
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_notices(server):
+    """After each case: the bystander and a newcomer are served, all file descriptors are back, nothing panicked."""
+    yield
+    wire.close_all()
+    assert server.process.poll() is None, "the server has ended"
+    assert server.bystander.is_served()
+    newcomer_is_served(server)
+    assert returns(server.fds, server.fds_before), f"{server.fds()} fds, {server.fds_before} before"
+    assert not server.alarms()
+
+
+def newcomer_is_served(server):
+    session = Polling(server).join()
+    assert session.echo()
+    session.leave()
+    wire.close_all()
+
+
+def returns(measure, bound, timeout_s=RETURN_TIMEOUT_S):
+    """Whether a measure is down at its bound in time."""
+    deadline = time.monotonic() + timeout_s
+    while measure() > bound:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

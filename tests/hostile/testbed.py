@@ -1,0 +1,83 @@
+"""The server under attack: one testbed process, and what can be seen of it from outside."""
+
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TESTBED = pathlib.Path(os.environ.get("TESTBED", ROOT / "target" / "testbed")).resolve()
+
+# A healthy start takes milliseconds; a sanitizer build on a loaded machine takes this long.
+START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 10
+# Two test runs can draw the same port at the same moment; the one that loses draws again.
+START_ATTEMPTS = 5
+
+# What the standard error of a healthy testbed never shows: panics, faults, and the reports of sanitizers.
+ALARMS = ("panicked", "FAULT", "Sanitizer", "runtime error")
+
+
+class Testbed:
+    """A running testbed on a port of its own. `env` is added to the environment."""
+
+    def __init__(self, env):
+        self.log = tempfile.TemporaryFile()
+        for _ in range(START_ATTEMPTS):
+            self.port = free_port()
+            if self._start(env):
+                return
+        raise RuntimeError(f"{TESTBED} does not start: {self.alarms() or 'no word why'}")
+
+    def _start(self, env):
+        settings = {**os.environ, "HOST": "127.0.0.1", **env, "PORT": str(self.port)}
+        self.process = subprocess.Popen([str(TESTBED)], env=settings, stderr=self.log)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return True
+            except OSError:
+                time.sleep(0.01)
+        self.process.kill()
+        return False
+
+    def fds(self):
+        """How many file descriptors the process has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def rss_kib(self):
+        """Resident memory, KiB."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("VmRSS:"))
+        return int(line.split()[1])
+
+    def alarms(self):
+        """The lines of standard error that tell of a fault inside the process."""
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").splitlines()
+        return [line for line in lines if any(alarm in line for alarm in ALARMS)]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_TIMEOUT_S)
+        finally:
+            self.process.kill()
+        assert code == 0, f"the server exited with {code} on SIGTERM: {self.alarms()}"
+
+
+def free_port():
+    """A port that nobody listens on, below the range from which the kernel gives ports to clients."""
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
