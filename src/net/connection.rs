@@ -19,14 +19,23 @@ pub enum Role {
     Body(Box<Incoming>),
     /// A poll of this session waits for its answer.
     Poll { session: Key, head: Box<Head> },
-    /// This request's packets wait until the host has taken more events.
-    Stalled { head: Box<Head>, body: Vec<u8> },
+    /// This request's packets wait until the host has taken more events, or the session may send more.
+    Stalled(Box<Held>),
     /// The host decides about this handshake, by this token.
     Deciding { token: u64, head: Box<Head> },
     /// Frames of this session; `candidate` while it probes.
     WebSocket { session: Key, candidate: bool, assembler: Assembler },
     /// Nothing more is wanted; what is unsent is sent, then the peer may close.
     Closing,
+}
+
+/// A request of which packets are still to be taken.
+pub struct Held {
+    pub head: Head,
+    pub session: Key,
+    pub body: String,
+    /// How much of the body's end those packets are.
+    pub left: usize,
 }
 
 /// A request whose body is coming.

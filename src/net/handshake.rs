@@ -188,6 +188,7 @@ impl Shard {
             candidate: None,
             jsonp,
             closing: None,
+            allowance: self.rates.map(|rates| Box::new(rates.allowance(self.now_us))),
         };
         let inserted = self.sessions.insert(session);
         self.schedule_session(inserted);

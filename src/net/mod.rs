@@ -11,7 +11,7 @@
 //!   requests that the host answers;
 //! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
-//!   `drain`: the ends of many sessions, spread over a time.
+//!   `drain`: the ends of many sessions, spread over a time; `rate`: how fast they may send.
 
 mod adopt;
 mod config;
@@ -25,6 +25,7 @@ mod host_request;
 pub mod http;
 pub mod jsonp;
 mod polling;
+mod rate;
 mod ready;
 mod request;
 mod session;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::connection::Role;
+use super::connection::{Held, Role};
 use super::http::response::{self, xss_protection_line};
 use super::http::{Compressor, Encoding, Head};
 use super::jsonp;
@@ -110,21 +110,41 @@ impl Shard {
             let cause = Cause::because(Reason::TransportError, "invalid content");
             return self.end_session(session_key, &cause, End::Abrupt);
         }
-        if !self.end_post(key, head, session_key) {
+        if !self.begin_post(key, head, session_key) {
             return;
         }
-        if self.sessions.get(session_key).is_some_and(Session::is_stalled) {
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.role = Role::Stalled { head: Box::new(head.clone()), body: body.to_vec() };
-                self.stalled.push(key);
-            }
-            return;
-        }
-        let body = match self.sessions.get(session_key).is_some_and(|session| session.jsonp.is_some()) {
-            true => jsonp::unwrap(&String::from_utf8_lossy(body)).map(Cow::Owned),
-            false => Some(String::from_utf8_lossy(body)),
+        let Some(session) = self.sessions.get(session_key) else { return };
+        let text = String::from_utf8_lossy(body);
+        let text = if session.jsonp.is_some() { jsonp::unwrap(&text).map(Cow::Owned) } else { Some(text) };
+        let left = match &text {
+            Some(text) => self.take_packets(key, session_key, text),
+            None => None,
         };
-        for packet in body.iter().flat_map(|body| payload::packets(body)) {
+        match (left, text) {
+            (Some(left), Some(text)) => {
+                let held = Held { head: head.clone(), session: session_key, body: text.into_owned(), left };
+                self.hold_post(key, Box::new(held));
+            }
+            _ => self.end_post(key, head, session_key),
+        }
+    }
+
+    /// Takes the packets of a body; how many bytes of its end have to wait, if any.
+    fn take_packets(&mut self, key: Key, session_key: Key, body: &str) -> Option<usize> {
+        let mut packets = payload::packets(body);
+        if self.sessions.get(session_key).is_some_and(Session::is_stalled) {
+            self.stalled.push(key);
+            return packets.left();
+        }
+        let has_rate = self.rates.is_some();
+        while let Some(left) = packets.left() {
+            if has_rate && self.must_wait(session_key) {
+                return Some(left);
+            }
+            let packet = packets.next()?;
+            if has_rate && !self.charge(session_key, left - packets.left().unwrap_or(0)) {
+                break;
+            }
             match packet {
                 Ok(packet) => self.packet(session_key, &packet),
                 Err(_) => self.end_session(session_key, &Cause::new(Reason::ParseError), End::Abrupt),
@@ -133,40 +153,76 @@ impl Shard {
                 break;
             }
         }
+        None
+    }
+
+    /// Lets a request wait, for as long as its session knows of it: what the session goes on with, or ends, then finds it.
+    fn hold_post(&mut self, key: Key, held: Box<Held>) {
+        let active = self.sessions.get(held.session).map(|session| session.active);
+        if !matches!(active, Some(Active::Polling { post, .. }) if post == Some(key)) {
+            return self.end_post(key, &held.head, held.session);
+        }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Stalled(held);
+        }
+    }
+
+    /// All packets of a POST were taken, or its session is over.
+    fn end_post(&mut self, key: Key, head: &Head, session_key: Key) {
+        if let Some(session) = self.sessions.get_mut(session_key)
+            && let Active::Polling { post, .. } = &mut session.active
+        {
+            *post = None;
+        }
         let xss = xss_protection_line(head);
         self.answer(key, head, |out, envelope| response::post_ok(out, xss, envelope));
     }
 
-    /// The host has taken events, and this request's packets may be read.
+    /// The host has taken events, or the session may send more: this request's packets may be taken.
     pub fn go_on_with_post(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Role::Stalled { head, body } = std::mem::replace(&mut connection.role, Role::Head) {
-            let place = self.place_of(&head);
-            self.request(key, *head, place, &body);
-            self.resume(key);
+        let Some(mut held) = self.take_held(key) else { return };
+        let at = held.body.len().saturating_sub(held.left);
+        match self.take_packets(key, held.session, held.body.get(at..).unwrap_or_default()) {
+            Some(left) => {
+                held.left = left;
+                self.hold_post(key, held);
+            }
+            None => {
+                self.end_post(key, &held.head, held.session);
+                self.resume(key);
+            }
         }
     }
 
-    /// A POST of a session begins, and its body is still to come; false if another one has not ended.
+    /// The session is over, and with it the wait of a request of its.
+    pub fn answer_held_post(&mut self, session_key: Key) {
+        let Some(session) = self.sessions.get(session_key) else { return };
+        let Active::Polling { post: Some(key), .. } = session.active else { return };
+        if let Some(held) = self.take_held(key) {
+            self.end_post(key, &held.head, session_key);
+        }
+    }
+
+    fn take_held(&mut self, key: Key) -> Option<Box<Held>> {
+        let connection = self.connections.get_mut(key)?;
+        match std::mem::replace(&mut connection.role, Role::Head) {
+            Role::Stalled(held) => Some(held),
+            role => {
+                connection.role = role;
+                None
+            }
+        }
+    }
+
+    /// A POST of a session is there, its body perhaps still to come; false if another one has not ended.
     pub fn begin_post(&mut self, key: Key, head: &Head, session_key: Key) -> bool {
         let Some(session) = self.sessions.get_mut(session_key) else { return true };
         let Active::Polling { post, .. } = &mut session.active else { return true };
-        if post.is_some() {
+        if post.is_some_and(|other| other != key) {
             self.overlap(key, head, session_key, "data request overlap from client");
             return false;
         }
         *post = Some(key);
-        true
-    }
-
-    /// The body of a POST is here; false if another one has not ended.
-    fn end_post(&mut self, key: Key, head: &Head, session_key: Key) -> bool {
-        let Some(session) = self.sessions.get_mut(session_key) else { return true };
-        let Active::Polling { post, .. } = &mut session.active else { return true };
-        if post.take().is_some_and(|other| other != key) {
-            self.overlap(key, head, session_key, "data request overlap from client");
-            return false;
-        }
         true
     }
 
@@ -204,6 +260,11 @@ impl Shard {
                 }
             }
             Received::Ignored => {
+                if kind == PacketType::Pong
+                    && let Some(allowance) = &mut session.allowance
+                {
+                    allowance.pong();
+                }
                 // The next ping may be earlier than what the wheel waits for.
                 self.schedule_session(session_key);
             }

@@ -404,13 +404,17 @@ impl Shard {
                 self.end_session(session, &cause, End::Abrupt);
             }
             Role::Deciding { token, .. } => self.server.withdraw(token),
-            Role::Body(incoming) => {
-                if let Some(session) = self.forget_post(key, &incoming.head) {
-                    let cause = Cause::because(Reason::TransportError, "data request connection closed prematurely");
-                    self.end_session(session, &cause, End::Abrupt);
-                }
-            }
-            Role::Head | Role::Stalled { .. } | Role::Closing => {}
+            Role::Body(incoming) => self.post_lost(key, &incoming.head),
+            Role::Stalled(held) => self.post_lost(key, &held.head),
+            Role::Head | Role::Closing => {}
+        }
+    }
+
+    /// A POST that had not ended is gone.
+    fn post_lost(&mut self, key: Key, head: &Head) {
+        if let Some(session) = self.forget_post(key, head) {
+            let cause = Cause::because(Reason::TransportError, "data request connection closed prematurely");
+            self.end_session(session, &cause, End::Abrupt);
         }
     }
 
@@ -432,7 +436,7 @@ impl Shard {
             Role::Head | Role::Body(_) => self.refuse_and_close(key, 408),
             Role::Closing => drop(self.connections.remove(key)),
             // Sessions and decisions have times of their own.
-            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } | Role::WebSocket { .. } => {
+            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled(_) | Role::WebSocket { .. } => {
                 connection.deadline_ms = u64::MAX;
             }
         }

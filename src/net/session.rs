@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Role, Written};
+use super::rate::Allowance;
 use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
 use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
@@ -38,6 +39,8 @@ pub struct Session {
     pub jsonp: Option<Box<str>>,
     /// Closed by the server, while a poll is yet to be told so or the kernel to take what is queued: until when.
     pub closing: Option<u64>,
+    /// What it may send, if that is limited.
+    pub allowance: Option<Box<Allowance>>,
 }
 
 impl Session {
@@ -49,7 +52,7 @@ impl Session {
     /// When something is due.
     pub fn deadline(&self) -> u64 {
         let sockets = self.sockets.connect_deadline_ms.min(self.sockets.attachments_deadline_ms());
-        self.closing.unwrap_or_else(|| self.machine.deadline().min(sockets))
+        self.closing.unwrap_or_else(|| self.machine.deadline().min(sockets).min(self.delayed_until_ms()))
     }
 }
 
@@ -96,7 +99,8 @@ impl Shard {
 
     /// Whether it may be our fault that attachments are late, for a session is not read at times; they then get their time anew.
     fn attachments_may_wait(&mut self, key: Key) -> bool {
-        let Some(session) = self.sessions.get_mut(key).filter(|session| session.is_stalled()) else { return false };
+        let unread = |session: &&mut Session| session.is_stalled() || session.is_delayed();
+        let Some(session) = self.sessions.get_mut(key).filter(unread) else { return false };
         let cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.await_attachments(&cx);
         true
@@ -116,8 +120,8 @@ impl Shard {
                     self.close_websocket(candidate, None);
                 }
             }
-            Tick::PingTimeout if session.is_stalled() => {
-                // Its pong may lie unread because the host is slow, and that is not the client's fault.
+            Tick::PingTimeout if session.is_stalled() || session.may_extend() => {
+                // Its pong may lie unread because the host is slow, which is not the client's fault, or for its rate.
                 let (now_ms, timing) = (self.now_ms(), self.config.timing);
                 if let Some(session) = self.sessions.get_mut(key) {
                     session.machine.extend(now_ms, &timing);
@@ -216,6 +220,8 @@ impl Shard {
         }
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.closed(&mut cx, &cause);
+        self.answer_held_post(key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
         if let Some(candidate) = session.candidate.take() {
             self.close_websocket(candidate, None);
         }
@@ -304,6 +310,10 @@ impl Shard {
         frame.extend_from_slice(payload);
         connection.role = Role::Closing;
         connection.deadline_ms = until;
+        if connection.paused {
+            // What the peer sends up to its end is no longer held up.
+            connection.wake();
+        }
         if connection.write(&frame) == Written::Failed {
             self.connections.remove(key);
             return;

@@ -20,6 +20,7 @@ use super::connection::{Connection, Peer, Role};
 use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
+use super::rate::Rates;
 use super::ready::Ready;
 use super::session::Session;
 use super::stream::{Detached, Stream};
@@ -94,6 +95,8 @@ pub struct Shard {
     pub session_looks: Looks,
     pub mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
     pub atoms: AtomCache,
+    /// How fast sessions may send, if that is limited.
+    pub rates: Option<Rates>,
     /// When what is left is cut off, once the engine closes.
     pub closing: Option<u64>,
     /// When which session ends, once the engine drains.
@@ -119,6 +122,7 @@ impl Shard {
         mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
     ) -> Shard {
         let mailbox = server.mailboxes()[index].clone();
+        let rates = Rates::of(&server.config.limits);
         Shard {
             index,
             server,
@@ -142,6 +146,7 @@ impl Shard {
             session_looks: Looks::default(),
             mounts,
             atoms: AtomCache::default(),
+            rates,
             closing: None,
             drain: None,
             listeners: Vec::new(),
@@ -384,7 +389,7 @@ impl Shard {
     fn must_pause(&mut self, key: Key) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return true };
         let session = match connection.role {
-            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } => {
+            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled(_) => {
                 connection.paused = connection.input.len() > READ_AHEAD_MAX;
                 return connection.paused;
             }
@@ -393,12 +398,13 @@ impl Shard {
             Role::Head => return connection.is_blocked(),
             _ => return false,
         };
-        let stalled = self.sessions.get(session).is_some_and(Session::is_stalled);
+        let Some(session) = self.sessions.get(session) else { return false };
+        let stalled = session.is_stalled();
         if stalled {
-            connection.paused = true;
             self.stalled.push(key);
         }
-        stalled
+        connection.paused = stalled || session.is_delayed();
+        connection.paused
     }
 
     /// Acts on bytes that came, after those that wait.
@@ -451,7 +457,7 @@ impl Shard {
                 Role::Head => self.read_head(key, rest),
                 Role::Body(_) => self.read_body(key, rest),
                 Role::WebSocket { .. } => self.read_frames(key, rest),
-                Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled { .. } => 0,
+                Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled(_) => 0,
                 Role::Closing => rest.len(),
             };
             if step == 0 {
@@ -495,7 +501,7 @@ impl Shard {
                     }
                     self.read(key);
                 }
-                Role::Stalled { .. } => self.go_on_with_post(key),
+                Role::Stalled(_) => self.go_on_with_post(key),
                 _ => {}
             }
         }
@@ -509,6 +515,7 @@ impl Shard {
                 Timer::Connection(index) if self.connection_looks.take(index, now_ms) => self.look_at_connection(index),
                 Timer::Session(index) if self.session_looks.take(index, now_ms) => {
                     if let Some(key) = self.sessions.key_at(index) {
+                        self.read_delayed(key);
                         self.look_at_session(key);
                     }
                 }

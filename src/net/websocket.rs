@@ -12,8 +12,11 @@ use crate::server::{Cause, Context, Reason};
 impl Shard {
     /// Uses whole frames; how many bytes they took.
     pub fn read_frames(&mut self, key: Key, bytes: &mut [u8]) -> usize {
-        let mut used = 0;
+        let (mut used, has_rate) = (0, self.rates.is_some());
         while let Some(rest) = bytes.get_mut(used..).filter(|rest| !rest.is_empty()) {
+            if has_rate && self.connection_must_wait(key) {
+                break;
+            }
             let Some(connection) = self.connections.get_mut(key) else { break };
             let Role::WebSocket { session, candidate, assembler } = &mut connection.role else { break };
             let (session, candidate) = (*session, *candidate);
@@ -32,7 +35,11 @@ impl Shard {
             };
             used += frame.consumed;
             let payload = rest.get(frame.payload.clone()).unwrap_or_default();
-            match assembler.accept(&frame, payload) {
+            let message = assembler.accept(&frame, payload);
+            if has_rate && !self.charge(session, payload.len()) {
+                break;
+            }
+            match message {
                 Ok(Some(message)) => self.message(key, session, candidate, message),
                 Ok(None) => {}
                 Err(error) => {

@@ -11,17 +11,36 @@ pub const SEPARATOR: u8 = 0x1e;
 /// The packets of a polling body, in order; the iterator ends after the first one that is bad.
 ///
 /// An empty segment is bad, so an empty body and a separator at either end give an error (engine-io.md §3).
-pub fn packets(body: &str) -> impl Iterator<Item = Result<Packet<'_>, ParseError>> {
-    let mut segments = body.split(char::from(SEPARATOR));
-    let mut failed = false;
-    std::iter::from_fn(move || {
-        if failed {
-            return None;
-        }
-        let packet = decode_text(segments.next()?);
-        failed = packet.is_err();
+pub fn packets(body: &str) -> Packets<'_> {
+    Packets { rest: Some(body) }
+}
+
+/// The packets of a body that are still to come.
+#[derive(Clone, Debug)]
+pub struct Packets<'a> {
+    rest: Option<&'a str>,
+}
+
+impl Packets<'_> {
+    /// How many bytes are left: that much of the body's end, read as a body, gives the packets that are still to come. `None` if none are.
+    pub fn left(&self) -> Option<usize> {
+        self.rest.map(str::len)
+    }
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = Result<Packet<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let body = self.rest?;
+        let (segment, rest) = match body.split_once(char::from(SEPARATOR)) {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (body, None),
+        };
+        let packet = decode_text(segment);
+        self.rest = if packet.is_ok() { rest } else { None };
         Some(packet)
-    })
+    }
 }
 
 #[cfg(test)]
