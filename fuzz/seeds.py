@@ -86,6 +86,24 @@ def session_steps(messages):
     yield head + b"\x00\x00\xfa\x07\x04\x00\x00\x64\x07\x03\x01\x01\x01\x01"
 
 
+def engine_steps(packets):
+    """Steps of the target `engine`: an operation above the connection's two bits, and what follows it."""
+
+    def step(op, at=0, data=None, flag=0):
+        return bytes([flag | op << 2 | at]) + (b"" if data is None else bytes([len(data)]) + data)
+
+    websocket, connect, sleep = step(8), step(12), step(13)
+    for packet in packets:
+        frames = b"".join(step(2, 0, part[1:]) if part[:1] == BINARY else step(3, 0, part) for part in packet if len(part) < 250)
+        yield websocket + connect + step(12, flag=0x40) + frames + sleep
+    polling = step(7, 1) + step(15, 1)
+    yield polling + step(4, 2, b"40") + step(6, 1) + step(15, 1) + step(4, 2, b'42["a",1]\x1e42["b"]') + step(6, 1) + sleep
+    yield polling + step(4, 2, b"40") + step(9, 3) + step(6, 1) + step(10, 3) + step(3, 3, b'2["abc"]') + sleep
+    yield polling + step(9, 3) + step(10, 3, flag=0x40) + step(13, flag=0x40) + step(14, 3) + step(9, 3) + step(10, 3)
+    yield websocket + connect + step(13, flag=0x40) + step(11) + step(0, 0, b"\x89\x80\0\0\0\0") + step(14)
+    yield step(0, 0, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n") + step(0, 1, b"POST /socket.io/?EIO=4 HTTP/1.1\r\n")
+
+
 def seeds():
     packets, sockets = engine_packets() + engine_bodies(), list(socket_packets())
     plain = [packet[0] for packet in sockets]
@@ -135,6 +153,7 @@ def seeds():
         b"true",
     ]
     yield "options", [text + origin for text in options]
+    yield "engine", list(engine_steps(sockets))
     yield "session", list(session_steps(frames))
 
 

@@ -11,6 +11,11 @@ fuzz_target!(|data: &[u8]| {
     let (Some(text), pointer) = (texts.next(), texts.next().unwrap_or("/0")) else { return };
     let valid = bounded(SLACK + text.len(), || json::validate(text)).is_ok();
     assert_eq!(valid, is_json(text), "{text}");
+    if valid {
+        let depth = depth(text);
+        assert!(json::validate_within(text, depth).is_ok());
+        assert_eq!(json::validate_within(text, depth.saturating_sub(1)).is_err(), depth > 0);
+    }
     let trimmed = json::trim(text);
     assert_eq!(json::object(text).is_ok(), valid && trimmed.starts_with('{'));
     assert_eq!(json::array(text).is_ok(), valid && trimmed.starts_with('['));
@@ -18,6 +23,23 @@ fuzz_target!(|data: &[u8]| {
     event(text);
     get(text, pointer);
 });
+
+/// How deep the arrays and objects of valid JSON are nested.
+fn depth(text: &str) -> u32 {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0, 0, false, false);
+    for byte in text.bytes() {
+        match (quoted, byte) {
+            _ if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => quoted = !quoted,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
 
 fn string(text: &str) {
     let decoded = bounded(4 * text.len() + SLACK, || json::string(text));
@@ -33,7 +55,7 @@ fn string(text: &str) {
 }
 
 fn event(text: &str) {
-    let split = bounded(4 * text.len() + SLACK, || json::split_event(text));
+    let split = bounded(4 * text.len() + SLACK, || json::split_event(text, u32::MAX));
     if json::array(text).is_err() {
         assert!(split.is_err());
         return;
@@ -43,7 +65,7 @@ fn event(text: &str) {
         json::write_args(text, span, &mut out);
         String::from_utf8(out).expect("a part of the text")
     };
-    let all = args(json::split_args(text).expect("it is an array"));
+    let all = args(json::split_args(text, u32::MAX).expect("it is an array"));
     assert!(is_json(&all));
     let Ok(Value::Array(mut values)) = serde_json::from_str(text) else { return };
     assert_eq!(serde_json::from_str::<Vec<Value>>(&all).ok().as_ref(), Some(&values));

@@ -15,8 +15,12 @@ fuzz_target!(|data: &[u8]| {
         check(packet, text);
         reencode(packet, &limits);
     }
-    let narrow = decode(text, &Limits { attachments_max: 1, ..limits });
-    assert!(narrow == decoded || narrow == Err(DecodeError::TooManyAttachments));
+    let narrow = decode(text, &Limits { attachments_max: 1, event_name_max: 3, json_depth_max: 2 });
+    let limits = [DecodeError::TooManyAttachments, DecodeError::EventNameTooLong, DecodeError::TooDeep];
+    assert!(narrow == decoded || limits.iter().any(|limit| narrow == Err(*limit)), "{narrow:?}");
+    if let Ok(Packet::Event { event: Some(event), attachments, .. }) = narrow {
+        assert!(attachments <= 1 && event.name.len() <= 3);
+    }
 });
 
 fn check(packet: &Packet<'_>, text: &str) {
