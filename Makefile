@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS ?= -O2 -g
 SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
-EXAMPLES := $(addprefix target/examples/,chat game epoll chat-cpp)
+EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp)
 
 .PHONY: all lib examples testbed run test test-rust test-c test-clients test-hostile check fuzz bench install client clean
 
