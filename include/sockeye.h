@@ -537,7 +537,8 @@ typedef size_t (*sockeye_send_fn)(void *user, const void *data, size_t len);
 // Tells something about a stream, under the rules of `sockeye_send_fn`.
 typedef void (*sockeye_stream_fn)(void *user);
 
-// Called exactly once when the engine needs `user` no more.
+// Called exactly once when the engine needs `user` no more. It cannot free an engine (DEADLOCK); in `sockeye_engine_free` every call on that
+// engine is CLOSED.
 typedef void (*sockeye_drop_fn)(void *user);
 
 // A connection that the host accepted: a descriptor, or (with `send`) a stream of its own, such as TLS.
@@ -651,7 +652,8 @@ typedef struct sockeye_event {
 // Called with a batch of events, which are valid until it returns.
 typedef void (*sockeye_events_fn)(void *user, const struct sockeye_event *events, size_t count);
 
-// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It may not call sockeye functions.
+// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It should only post to your
+// loop: of all functions it may call `sockeye_engine_close`.
 typedef void (*sockeye_wake_fn)(void *user);
 
 // What a namespace, or a pattern for namespaces, is made with.
@@ -793,7 +795,7 @@ sockeye_result sockeye_engine_listen(struct sockeye_engine *engine,
 sockeye_result sockeye_engine_listen_fd(struct sockeye_engine *engine,
                                         ptrdiff_t fd);
 
-// The engine's default queue; lives as long as the engine. NULL if `engine` is.
+// The engine's default queue; lives as long as the engine. NULL if `engine` is, or was made in the parent of this process.
 struct sockeye_queue *sockeye_engine_queue(struct sockeye_engine *engine);
 
 // Makes another queue, for namespaces that are bound to it. It lives as long as the engine.
@@ -821,7 +823,7 @@ sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
 
 // Closes if `sockeye_engine_close` was not called, or draining has not ended, joins the engine's threads, and frees it with its queues. After it returns no
 // callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+// the engine and in a wake or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
 sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
 
 // Takes over a connection that the host accepted, as if it had come in on a listener of the engine's. It may carry any request, not
@@ -919,7 +921,7 @@ sockeye_result sockeye_queue_fd(struct sockeye_queue *queue,
                                 ptrdiff_t *fd_out);
 
 // Sets (or with NULL removes) a function that is called when the queue turns from empty to not empty, on whatever thread made it so;
-// it may not call sockeye functions. `drop` is called with `user` when the function was replaced, or the engine freed.
+// of all functions it may call `sockeye_engine_close`. `drop` is called with `user` when the function was replaced, or the engine freed.
 sockeye_result sockeye_queue_set_wake(struct sockeye_queue *queue,
                                       sockeye_wake_fn wake,
                                       void *user,

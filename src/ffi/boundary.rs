@@ -1,10 +1,10 @@
 //! What stands between a C caller and the library: pointers, text, sizes, panics, errors.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::constants::{SOCKEYE_ERR_FORKED, SOCKEYE_ERR_PANIC};
+use super::constants::{SOCKEYE_ERR_CLOSED, SOCKEYE_ERR_FORKED, SOCKEYE_ERR_PANIC};
 use super::engine::sockeye_engine;
 use super::types::sockeye_bytes;
 use crate::server::{Code, Error};
@@ -15,6 +15,8 @@ pub type Outcome<T> = Result<T, Error>;
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// How many of the host's wake and drop callbacks this thread is in.
+    static IN_HOST: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Remembers why this thread's last call failed.
@@ -55,10 +57,32 @@ pub unsafe fn on_engine<T: From<i32>>(
     // SAFETY: the caller's promise.
     let Some(engine) = (unsafe { engine.as_ref() }) else { return guard(|| Err(null("engine"))) };
     if engine.forks != sys::forks() {
-        remember("the engine was made in the parent of this process; make another one here");
-        return T::from(SOCKEYE_ERR_FORKED);
+        return T::from(unusable(engine.forks));
     }
     guard(|| run(engine))
+}
+
+/// What `sockeye_engine.forks` is while the engine is being freed.
+pub const FREED: usize = usize::MAX;
+
+/// Why an engine cannot be used.
+#[cold]
+fn unusable(forks: usize) -> i32 {
+    if forks == FREED {
+        remember("the engine is being freed");
+        return SOCKEYE_ERR_CLOSED;
+    }
+    remember("the engine was made in the parent of this process; make another one here");
+    SOCKEYE_ERR_FORKED
+}
+
+/// An engine that can be used here, for functions that have no code to return.
+///
+/// # Safety
+/// As [`on_engine`].
+pub unsafe fn usable<'a>(engine: *const sockeye_engine) -> Option<&'a sockeye_engine> {
+    // SAFETY: the caller's promise.
+    unsafe { engine.as_ref() }.filter(|engine| engine.forks == sys::forks())
 }
 
 /// A pointer that must not be NULL is.
@@ -252,6 +276,18 @@ pub unsafe fn write_sized<T: Copy>(out: *mut T, size: usize, value: &T, what: &s
     Ok(())
 }
 
+/// Runs a callback of the host's that comes in the midst of a call: no engine can be freed in it.
+pub fn within_host(call: impl FnOnce()) {
+    IN_HOST.set(IN_HOST.get() + 1);
+    call();
+    IN_HOST.set(IN_HOST.get() - 1);
+}
+
+/// Whether this thread is in such a callback.
+pub fn is_within_host() -> bool {
+    IN_HOST.get() > 0
+}
+
 /// The host's value for callbacks, with the function that is called exactly once when nothing needs it any more.
 pub struct User {
     pub value: *mut std::ffi::c_void,
@@ -267,7 +303,7 @@ impl Drop for User {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
             // SAFETY: the host gave both together for this call.
-            unsafe { drop(self.value) };
+            within_host(|| unsafe { drop(self.value) });
         }
     }
 }

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn sockeye_engine_close(engine: *mut sockeye_engine, grace
 
 /// Closes if `sockeye_engine_close` was not called, or draining has not ended, joins the engine's threads, and frees it with its queues. After it returns no
 /// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-/// the engine. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+/// the engine and in a wake or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
 ///
 /// # Safety
 /// `engine` is NULL or an engine, which nobody uses any more, queues and events included.
@@ -69,6 +69,9 @@ pub unsafe extern "C" fn sockeye_engine_close(engine: *mut sockeye_engine, grace
 pub unsafe extern "C" fn sockeye_engine_free(engine: *mut sockeye_engine) -> sockeye_result {
     if engine.is_null() {
         return SOCKEYE_OK;
+    }
+    if is_within_host() {
+        return guard(|| Err(Error::new(Code::Deadlock, "a wake or drop callback comes within a call; free it later")));
     }
     // SAFETY: the caller's promise.
     let freeable = unsafe {
@@ -85,8 +88,8 @@ pub unsafe extern "C" fn sockeye_engine_free(engine: *mut sockeye_engine) -> soc
         })
     };
     if freeable == SOCKEYE_OK {
-        // SAFETY: made by `Box::into_raw` in `start`, and given back once.
-        drop(unsafe { Box::from_raw(engine) });
+        // SAFETY: made by `start`; its threads have been joined, and by the caller's promise nobody uses it.
+        unsafe { sockeye_engine::release(engine) };
     }
     freeable
 }

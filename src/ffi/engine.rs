@@ -35,6 +35,22 @@ impl sockeye_engine {
         &self.engine.server
     }
 
+    /// Gives up everything that an engine holds, the host's values included, and then its memory. Calls that the host makes on it
+    /// meanwhile, in its drop callbacks, find that it is freed.
+    ///
+    /// # Safety
+    /// `engine` was made by `start`, its threads have ended, and nobody else uses it any more.
+    pub(super) unsafe fn release(engine: *mut sockeye_engine) {
+        // SAFETY: the caller's promise; each field is dropped once, and `forks` stays for those who look.
+        unsafe {
+            (*engine).forks = FREED;
+            std::ptr::drop_in_place(&raw mut (*engine).engine);
+            std::ptr::drop_in_place(&raw mut (*engine).queues);
+            std::ptr::drop_in_place(&raw mut (*engine).deciding);
+            drop(Box::from_raw(engine.cast::<std::mem::MaybeUninit<sockeye_engine>>()));
+        }
+    }
+
     /// The handle of a queue, which lives as long as the engine.
     fn handle(&self, queue: &Arc<Queue>) -> *mut sockeye_queue {
         let mut queues = self.queues.lock();
@@ -319,14 +335,14 @@ pub unsafe extern "C" fn sockeye_engine_listen_fd(engine: *mut sockeye_engine, f
     }
 }
 
-/// The engine's default queue; lives as long as the engine. NULL if `engine` is.
+/// The engine's default queue; lives as long as the engine. NULL if `engine` is, or was made in the parent of this process.
 ///
 /// # Safety
 /// `engine` is NULL or an engine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sockeye_engine_queue(engine: *mut sockeye_engine) -> *mut sockeye_queue {
     // SAFETY: the caller's promise.
-    match unsafe { engine.as_ref() } {
+    match unsafe { usable(engine) } {
         Some(engine) => engine.handle(engine.server().queue()),
         None => std::ptr::null_mut(),
     }

@@ -131,7 +131,7 @@ struct WakeFn {
 impl Wake for WakeFn {
     fn wake(&self) {
         // SAFETY: the host gave the function for this.
-        unsafe { (self.run)(self.user.value) };
+        within_host(|| unsafe { (self.run)(self.user.value) });
     }
 }
 
@@ -332,7 +332,7 @@ pub unsafe extern "C" fn sockeye_queue_fd(queue: *mut sockeye_queue, fd_out: *mu
 }
 
 /// Sets (or with NULL removes) a function that is called when the queue turns from empty to not empty, on whatever thread made it so;
-/// it may not call sockeye functions. `drop` is called with `user` when the function was replaced, or the engine freed.
+/// of all functions it may call `sockeye_engine_close`. `drop` is called with `user` when the function was replaced, or the engine freed.
 ///
 /// # Safety
 /// `queue` is NULL or a queue of a live engine; `wake` and `drop` may be called from any thread until then.

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn sockeye_atom_text(
     len_out: *mut usize,
 ) -> *const c_char {
     // SAFETY: the caller's promise.
-    let found = unsafe { engine.as_ref() }.and_then(|engine| engine.server().atoms.get(atom));
+    let found = unsafe { usable(engine) }.and_then(|engine| engine.server().atoms.get(atom));
     // Atoms are never taken out of their table, so the text outlives this reference to it.
     let (text, len) = found.map_or((std::ptr::null(), 0), |atom| (atom.text.as_ptr(), atom.text.len()));
     // SAFETY: the caller's promise.

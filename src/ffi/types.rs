@@ -13,9 +13,11 @@ pub type sockeye_token = u64;
 pub type sockeye_nsp = u32;
 /// A name that the host interned with `sockeye_atom_of`. 0 is none.
 pub type sockeye_atom = u32;
-/// Called exactly once when the engine needs `user` no more.
+/// Called exactly once when the engine needs `user` no more. It cannot free an engine (DEADLOCK); in `sockeye_engine_free` every call on that
+/// engine is CLOSED.
 pub type sockeye_drop_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
-/// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It may not call sockeye functions.
+/// Called when a queue turns from empty to not empty; from an engine thread or a submitting one. It should only post to your
+/// loop: of all functions it may call `sockeye_engine_close`.
 pub type sockeye_wake_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
 /// Called with a batch of events, which are valid until it returns.
 pub type sockeye_events_fn =

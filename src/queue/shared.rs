@@ -237,7 +237,9 @@ impl Queue {
 
     /// Sets or removes the wake callback; a queue that is not empty wakes at once.
     pub fn set_wake(&self, wake: Option<Arc<dyn Wake>>) {
-        *self.wake.lock() = wake;
+        let old = std::mem::replace(&mut *self.wake.lock(), wake);
+        // The host is told that it is needed no more; no lock is held while it runs.
+        drop(old);
         if self.pending.load(Ordering::SeqCst) > 0 {
             self.signal();
         }
