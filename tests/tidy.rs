@@ -329,6 +329,27 @@ fn the_header_declares_what_the_library_exports() {
     );
 }
 
+/// The names that the header declares: of functions.
+fn declared_functions() -> BTreeSet<String> {
+    let header = read("include/sockeye.h");
+    let code = header.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let name = |line: &str| {
+        let (before, _) = line.split_once('(')?;
+        let name = before.rsplit([' ', '*']).next()?;
+        (name.starts_with("sockeye_") && !line.starts_with(['#', ' '])).then(|| name.to_owned())
+    };
+    code.filter(|line| !line.starts_with("typedef")).filter_map(name).collect()
+}
+
+#[test]
+fn each_function_is_tried_in_every_circumstance() {
+    let table = read("tests/c/test_every.c");
+    let functions = declared_functions();
+    assert!(functions.len() > 50, "the header declares {} functions", functions.len());
+    let missing = functions.iter().filter(|name| !table.contains(&format!("ROW({name},")));
+    hold(missing.map(|name| format!("tests/c/test_every.c:1: {name} has no ROW")).collect());
+}
+
 /// Numbers by name: of `pub const NAME: type = number;` and of enum variants `Name = number,`.
 fn numbers(path: &str) -> BTreeMap<String, i64> {
     let text = read(path);
