@@ -221,6 +221,11 @@
 // Engine flag: deliver CONNECTION_ERROR events.
 #define SOCKEYE_OPT_CONNECTION_ERRORS 32
 
+// Engine flag `checkOrigin`: requests from browsers' pages whose `Origin` the option `cors` does not allow are refused with 403 and code 4,
+// WebSockets too (which CORS does not cover). Without `cors`, pages of the server's own host alone are allowed. Who sends no `Origin`, as
+// programs do, is not affected.
+#define SOCKEYE_OPT_CHECK_ORIGIN 64
+
 // Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
 #define SOCKEYE_OPT_HTTP_EVENTS 256
 
@@ -388,7 +393,7 @@ typedef struct sockeye_limits {
   uint64_t handshakes_burst;
   // Bytes of a request's line and headers. Default 16384.
   uint64_t head_bytes_max;
-  // Headers of a request. Default 64.
+  // Headers of a request, 128 at most. Default 64.
   uint64_t headers_max;
   // From a request's first byte, or the connection's start, to its last. Default 60000.
   uint64_t request_time_ms;
@@ -476,6 +481,10 @@ typedef struct sockeye_options {
   size_t client_dir_len;
   // NULL: all defaults.
   const struct sockeye_limits *limits;
+  // `trustedProxies` as a JSON array of addresses and networks, `["10.0.0.0/8", "::1"]`: whose `Forwarded` or `X-Forwarded-For` is
+  // believed when they tell the client's address; default none.
+  const char *trusted_proxies;
+  size_t trusted_proxies_len;
 } sockeye_options;
 
 // What a queue is made with.
@@ -837,6 +846,7 @@ sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
 // end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
 //
 // `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
+// FULL: `connections_max` or `connections_per_address_max` is reached.
 sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
                                     const struct sockeye_connection *connection,
                                     sockeye_stream *out);
@@ -847,7 +857,8 @@ sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
 // then `answer` may not be called. `drop` is called once, as the last. On failure none is called. `out` may be NULL.
 //
 // `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. A request to open a WebSocket is
-// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`.
+// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`. FULL: it would be a connection beyond
+// `connections_max` or `connections_per_address_max`.
 sockeye_result sockeye_engine_http(struct sockeye_engine *engine,
                                    const struct sockeye_http_request *request,
                                    sockeye_answer_fn answer,

@@ -418,6 +418,7 @@ struct Options : sockeye_options {
     Options &set_cookie(std::string_view json) noexcept { return cookie = json.data(), cookie_len = json.size(), *this; }
     Options &set_headers(std::string_view json) noexcept { return headers = json.data(), headers_len = json.size(), *this; }
     Options &set_client_dir(std::string_view dir) noexcept { return client_dir = dir.data(), client_dir_len = dir.size(), *this; }
+    Options &set_trusted_proxies(std::string_view json) noexcept { return trusted_proxies = json.data(), trusted_proxies_len = json.size(), *this; }
     Status status = SOCKEYE_OK; // SOCKEYE_ERR_VERSION when header and library do not fit; Engine::create returns it
 };
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::net::Config as NetConfig;
 use crate::net::http::{ClientFiles, Cookie, Cors, HeadLimits, HeaderLines, HttpCompression, toggle};
+use crate::net::{Config as NetConfig, TrustedProxies};
 use crate::proto::session::Timing;
 use crate::server::{Code, Config as ServerConfig, Error, Limits};
 
@@ -54,6 +54,10 @@ pub struct Options {
     pub queue_events_max: u64,
     pub queue_bytes_max: u64,
     pub limits: Limits,
+    /// Refuse requests whose `Origin` is neither allowed by `cors` nor, without `cors`, the server's own.
+    pub check_origin: bool,
+    /// Addresses and networks whose `Forwarded` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Options {
@@ -81,6 +85,8 @@ impl Default for Options {
             queue_events_max: 65_536,
             queue_bytes_max: 64 << 20,
             limits: Limits::default(),
+            check_origin: false,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
@@ -137,6 +143,8 @@ impl Options {
                 bytes_max: server.limits.head_bytes_max as usize,
                 headers_max: server.limits.headers_max as usize,
             },
+            check_origin: self.check_origin,
+            trusted_proxies: self.trusted_proxies,
         };
         Ok((server, net))
     }

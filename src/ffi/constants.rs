@@ -161,6 +161,10 @@ pub const SOCKEYE_OPT_NO_HTTP_COMPRESSION: u32 = 8;
 pub const SOCKEYE_OPT_ENGINE_ONLY: u32 = 16;
 /// Engine flag: deliver CONNECTION_ERROR events.
 pub const SOCKEYE_OPT_CONNECTION_ERRORS: u32 = 32;
+/// Engine flag `checkOrigin`: requests from browsers' pages whose `Origin` the option `cors` does not allow are refused with 403 and code 4,
+/// WebSockets too (which CORS does not cover). Without `cors`, pages of the server's own host alone are allowed. Who sends no `Origin`, as
+/// programs do, is not affected.
+pub const SOCKEYE_OPT_CHECK_ORIGIN: u32 = 64;
 /// Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
 pub const SOCKEYE_OPT_HTTP_EVENTS: u32 = 256;
 

@@ -108,6 +108,8 @@ pub unsafe extern "C" fn sockeye_options_init(options: *mut sockeye_options, siz
             client_dir: null.0,
             client_dir_len: null.1,
             limits: std::ptr::null(),
+            trusted_proxies: null.0,
+            trusted_proxies_len: null.1,
         };
         // SAFETY: the caller's promise.
         unsafe { write_sized(options, size as usize, &value, "options") }?;
@@ -180,6 +182,7 @@ const OPTION_FLAGS: u32 = SOCKEYE_OPT_NO_UPGRADES
     | SOCKEYE_OPT_NO_HTTP_COMPRESSION
     | SOCKEYE_OPT_ENGINE_ONLY
     | SOCKEYE_OPT_CONNECTION_ERRORS
+    | SOCKEYE_OPT_CHECK_ORIGIN
     | SOCKEYE_OPT_HTTP_EVENTS;
 
 /// Options as C gives them: 0 and NULL are defaults.
@@ -200,13 +203,14 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
     let threshold = or(given.http_compression_threshold, HttpCompression::default().threshold as u32) as usize;
     let compression = HttpCompression { threshold, ..HttpCompression::default() };
     // SAFETY: the caller's promise.
-    let (path, cors, cookie, headers, client_dir) = unsafe {
+    let (path, cors, cookie, headers, client_dir, proxies) = unsafe {
         (
             text(given.path, given.path_len, "options.path")?,
             text(given.cors, given.cors_len, "options.cors")?,
             text(given.cookie, given.cookie_len, "options.cookie")?,
             text(given.headers, given.headers_len, "options.headers")?,
             text(given.client_dir, given.client_dir_len, "options.client_dir")?,
+            text(given.trusted_proxies, given.trusted_proxies_len, "options.trusted_proxies")?,
         )
     };
     Ok(Options {
@@ -233,6 +237,8 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
         queue_bytes_max: or_long(given.queue_bytes_max, default.queue_bytes_max),
         // SAFETY: the caller's promise.
         limits: unsafe { limits_of(given.limits) }?,
+        check_origin: has(SOCKEYE_OPT_CHECK_ORIGIN),
+        trusted_proxies: parse_json(if proxies.is_empty() { "[]" } else { proxies }, "trusted_proxies")?,
     })
 }
 

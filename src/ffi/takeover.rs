@@ -85,6 +85,7 @@ impl Host for HostStream {
 /// end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
 ///
 /// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
+/// FULL: `connections_max` or `connections_per_address_max` is reached.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `connection` is NULL or valid, pointers inside included; `out` is NULL or valid for writing. The
@@ -211,7 +212,8 @@ pub type sockeye_answer_fn = Option<unsafe extern "C" fn(user: *mut c_void, answ
 /// then `answer` may not be called. `drop` is called once, as the last. On failure none is called. `out` may be NULL.
 ///
 /// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. A request to open a WebSocket is
-/// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`.
+/// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`. FULL: it would be a connection beyond
+/// `connections_max` or `connections_per_address_max`.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `request` is NULL or valid, pointers inside included; `out` is NULL or valid for writing. The

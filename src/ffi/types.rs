@@ -56,7 +56,7 @@ pub struct sockeye_limits {
     pub handshakes_burst: u64,
     /// Bytes of a request's line and headers. Default 16384.
     pub head_bytes_max: u64,
-    /// Headers of a request. Default 64.
+    /// Headers of a request, 128 at most. Default 64.
     pub headers_max: u64,
     /// From a request's first byte, or the connection's start, to its last. Default 60000.
     pub request_time_ms: u64,
@@ -146,6 +146,10 @@ pub struct sockeye_options {
     pub client_dir_len: usize,
     /// NULL: all defaults.
     pub limits: *const sockeye_limits,
+    /// `trustedProxies` as a JSON array of addresses and networks, `["10.0.0.0/8", "::1"]`: whose `Forwarded` or `X-Forwarded-For` is
+    /// believed when they tell the client's address; default none.
+    pub trusted_proxies: *const core::ffi::c_char,
+    pub trusted_proxies_len: usize,
 }
 
 /// How `sockeye_engine_drain` ends an engine's sessions.

@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use super::accept::Arrival;
+use super::admission::Permit;
 use super::connection::Peer;
 use super::engine::Engine;
 use super::fed::{Fed, FedEnd, Host};
 use super::http::HEAD_BYTES_CEILING;
-use super::shard::Arrival;
 use super::stream::Detached;
-use crate::server::{Code, Error};
+use crate::server::{Code, Count, Error};
 use crate::sys;
 
 /// What the host knows of a connection that it hands over.
@@ -25,7 +26,7 @@ pub struct Handover<'a> {
 }
 
 /// The peer of a connection without an address, such as one on a Unix socket.
-pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Engine {
     /// Takes over a connected stream socket. On failure the descriptor is still the host's, and as it was.
@@ -37,10 +38,10 @@ impl Engine {
             }
             _ => Error::new(Code::Invalid, format!("descriptor {fd} is no connected stream socket: {error}")),
         })?;
+        let permit = self.admit(handover.address.or(own), handover.secure)?;
         let stream = sys::take_stream(fd)
             .map_err(|error| Error::new(Code::Io, format!("cannot take descriptor {fd} over: {error}")))?;
-        let peer = Peer { address: handover.address.or(own).unwrap_or(NO_ADDRESS), secure: handover.secure };
-        self.hand_over(self.peers.next_shard(), Detached::Socket(stream), peer, handover.head.to_vec());
+        self.hand_over(self.peers.next_shard(), Detached::Socket(stream), permit, handover.head.to_vec());
         Ok(())
     }
 
@@ -52,10 +53,10 @@ impl Engine {
         tell: impl FnOnce(u64),
     ) -> Result<(), Error> {
         self.check_handover(handover)?;
+        let permit = self.admit(handover.address, handover.secure)?;
         let fed = open_fed(self, host)?;
         tell(fed.id());
-        let peer = Peer { address: handover.address.unwrap_or(NO_ADDRESS), secure: handover.secure };
-        self.hand_over(self.peers.next_shard(), Detached::Fed(fed), peer, handover.head.to_vec());
+        self.hand_over(self.peers.next_shard(), Detached::Fed(fed), permit, handover.head.to_vec());
         Ok(())
     }
 
@@ -71,8 +72,26 @@ impl Engine {
         Ok(())
     }
 
-    fn hand_over(&self, shard: usize, stream: Detached, peer: Peer, input: Vec<u8>) {
-        self.peers.hand_over(shard, Arrival { stream, peer, input });
+    /// Counts what is handed over as a connection; FULL if there are too many.
+    pub fn admit(&self, address: Option<IpAddr>, secure: bool) -> Result<Permit, Error> {
+        let peer = Peer { address: address.unwrap_or(NO_ADDRESS), secure };
+        self.peers.gate.admit(peer).map_err(|count| {
+            self.server.metrics.count(count);
+            let limits = &self.server.config.limits;
+            let text = match count {
+                Count::ConnectionsRefusedByAddress => {
+                    format!("connectionsPerAddressMax: {} has {}", peer.address, limits.connections_per_address_max)
+                }
+                _ => format!("connectionsMax: there are {}", limits.connections_max),
+            };
+            Error::new(Code::Full, text)
+        })
+    }
+
+    /// Gives a connection to a shard, with what was read of it.
+    pub fn hand_over(&self, shard: usize, stream: Detached, permit: Permit, input: Vec<u8>) {
+        let deadline_ms = self.server.now_us() / 1000 + self.server.config.limits.request_time_ms;
+        self.peers.hand_over(shard, Arrival { stream, permit, input, deadline_ms });
     }
 
     /// A stream that was adopted, by its id.

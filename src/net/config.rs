@@ -1,6 +1,7 @@
 //! What the transports are configured with.
 
 use super::http::{ClientFiles, Cookie, Cors, HeadLimits, HttpCompression};
+use super::proxies::TrustedProxies;
 use crate::proto::session::Timing;
 
 /// Options of the Engine.IO layer, validated.
@@ -26,4 +27,8 @@ pub struct Config {
     /// Tell the host of refused requests.
     pub connection_errors: bool,
     pub head_limits: HeadLimits,
+    /// Refuse requests from pages that `cors` does not allow.
+    pub check_origin: bool,
+    /// Proxies that tell the addresses of their clients.
+    pub trusted_proxies: TrustedProxies,
 }

@@ -4,12 +4,18 @@ use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::task::{Context, Waker};
 
+use super::accept::Arrival;
+use super::admission::Permit;
 use super::http::{BodyDecoder, Head};
-use super::stream::{Detached, Stream};
+use super::stream::Stream;
 use super::table::Key;
 use crate::proto::websocket::Assembler;
 use crate::server::{Run, give_buffer};
 use crate::sys;
+
+/// Bytes of an answer that its peer must take in `requestTimeMs`, or all that is left: a kilobyte a second by default, so that who takes
+/// a byte at a time does not hold an answer for hours.
+const PROGRESS_MIN: usize = 64 * 1024;
 
 /// What a connection's bytes mean.
 pub enum Role {
@@ -36,6 +42,17 @@ pub struct Held {
     pub body: String,
     /// How much of the body's end those packets are.
     pub left: usize,
+}
+
+/// Where a connection is between its requests, which tells what its deadline means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has sent no whole request; the time of the first one runs since the connection was accepted.
+    New,
+    /// No request has begun since the last one.
+    Idle,
+    /// A request has begun, and is to be whole in time.
+    Begun,
 }
 
 /// A request whose body is coming.
@@ -69,8 +86,9 @@ pub struct Peer {
 pub struct Connection {
     stream: Stream,
     waker: Waker,
-    pub peer: Peer,
+    pub permit: Permit,
     pub role: Role,
+    pub stage: Stage,
     /// Bytes that came and could not be used yet.
     pub input: Vec<u8>,
     /// Bytes that the kernel did not take yet.
@@ -85,6 +103,8 @@ pub struct Connection {
 #[derive(Default)]
 struct Unsent {
     run: Run,
+    /// Bytes that the kernel took since [`Connection::is_read_by_its_peer`] was asked last.
+    taken: usize,
     /// Sent of `run.bytes`.
     bytes_sent: usize,
     /// Shared frames sent, and of the next one.
@@ -96,13 +116,14 @@ struct Unsent {
 
 impl Connection {
     /// Takes over an accepted stream; `waker` is woken when it is readable, or writable after a write that was blocked.
-    pub fn new(stream: Stream, peer: Peer, waker: Waker, deadline_ms: u64) -> Connection {
+    pub fn new(stream: Stream, permit: Permit, waker: Waker, deadline_ms: u64) -> Connection {
         stream.begin(&Context::from_waker(&waker));
         Connection {
             stream,
             waker,
-            peer,
+            permit,
             role: Role::Head,
+            stage: Stage::New,
             input: Vec::new(),
             unsent: None,
             deadline_ms,
@@ -133,6 +154,11 @@ impl Connection {
     /// Whether bytes wait for the kernel.
     pub fn is_blocked(&self) -> bool {
         self.unsent.is_some()
+    }
+
+    /// Whether bytes wait, but the peer has taken a fair share of them since this was asked last.
+    pub fn is_read_by_its_peer(&mut self) -> bool {
+        self.unsent.as_mut().is_some_and(|unsent| std::mem::take(&mut unsent.taken) >= PROGRESS_MIN)
     }
 
     /// Writes bytes, after those that wait.
@@ -192,7 +218,7 @@ impl Connection {
                         return self.write(&pong);
                     }
                 }
-                Ok(_) => {}
+                Ok(written) => unsent.taken += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.await_writable();
                 }
@@ -222,9 +248,10 @@ impl Connection {
         self.waker.wake_by_ref();
     }
 
-    /// Gives the connection to another shard: its stream, and the bytes that came and were not used.
-    pub fn release(self) -> io::Result<(Detached, Vec<u8>)> {
-        Ok((self.stream.detach()?, self.input))
+    /// What another shard needs of it to go on: the stream, and the bytes that came and were not used.
+    pub fn release(self) -> io::Result<Arrival> {
+        let (permit, input, deadline_ms) = (self.permit, self.input, self.deadline_ms);
+        Ok(Arrival { stream: self.stream.detach()?, permit, input, deadline_ms })
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::http::Head;
 use super::http::response::{self, EngineError};
-use super::request::{Place, Refusal};
+use super::refusal::Refusal;
+use super::request::Place;
 use super::session::End;
 use super::shard::{Shard, Timer};
 use super::table::Key;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 
+use super::accept::Arrival;
+use super::admission::{Gate, Permit};
 use super::config::Config;
-use super::connection::Peer;
 use super::fed::Fed;
 use super::http::StaticDir;
-use super::shard::{Arrival, Shard};
+use super::shard::Shard;
 use super::stream::Detached;
 use crate::queue::{Event, Outbox, Queue};
 use crate::server::event::{EVENT_CLOSED, EVENT_FAULT};
@@ -50,6 +51,7 @@ impl Inbox {
 
 /// The shards of an engine, to each other.
 pub struct Peers {
+    pub gate: Arc<Gate>,
     inboxes: Vec<Inbox>,
     mailboxes: Vec<Arc<Mailbox>>,
     next: AtomicUsize,
@@ -59,12 +61,14 @@ pub struct Peers {
 }
 
 impl Peers {
-    fn new(server: &Server) -> Peers {
+    fn new(server: &Server, config: &Config) -> Peers {
+        let gate = Arc::new(Gate::new(&server.config.limits, config.trusted_proxies.clone()));
         let mailboxes = server.mailboxes().to_vec();
         let (next, running) = (AtomicUsize::new(0), AtomicUsize::new(mailboxes.len()));
         // A kind of which no table gives ids, so that one of another kind finds no stream.
         let streams = Arc::new(Slots::new(Kind::Completion));
-        Peers { inboxes: mailboxes.iter().map(|_| Inbox::default()).collect(), mailboxes, next, running, streams }
+        let inboxes = mailboxes.iter().map(|_| Inbox::default()).collect();
+        Peers { gate, inboxes, mailboxes, next, running, streams }
     }
 
     /// What came to a shard.
@@ -89,10 +93,9 @@ impl Peers {
     }
 
     /// Hands an accepted stream to a shard. A stream that its runtime does not give back is closed by its drop.
-    pub fn arrive(&self, shard: usize, stream: TcpStream, address: IpAddr) {
+    pub fn arrive(&self, shard: usize, stream: TcpStream, permit: Permit, deadline_ms: u64) {
         if let Ok(stream) = stream.into_std() {
-            let (stream, peer) = (Detached::Socket(stream), Peer { address, secure: false });
-            self.hand_over(shard, Arrival { stream, peer, input: Vec::new() });
+            self.hand_over(shard, Arrival { stream: Detached::Socket(stream), permit, input: Vec::new(), deadline_ms });
         }
     }
 
@@ -119,7 +122,7 @@ pub struct Engine {
 impl Engine {
     /// Starts the shards. They listen to nothing yet.
     pub fn start(server: Arc<Server>, config: Config) -> io::Result<Engine> {
-        let (config, peers, mounts) = (Arc::new(config), Arc::new(Peers::new(&server)), Arc::default());
+        let (peers, config, mounts) = (Arc::new(Peers::new(&server, &config)), Arc::new(config), Arc::default());
         let engine = Engine { server, config, peers, mounts, threads: Mutex::default() };
         for index in 0..engine.server.mailboxes().len() {
             // Made here, so that lack of descriptors is an error of this call.

@@ -18,15 +18,16 @@ impl Shard {
         let Some(token) = token else {
             return self.answer(key, &head, |out, envelope| response::empty(out, 503, envelope));
         };
-        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(connection) = self.connections.get(key) else { return };
+        let peer = self.client_of(connection, &head);
         let mut text = String::from("{\"method\":");
         push_json_string(&mut text, head.method_text());
         text.push_str(",\"headers\":");
         head.headers_json(&mut text);
         let mut data = text.into_bytes();
         data.extend_from_slice(b",\"address\":");
-        write_address(connection.peer.address, &mut data);
-        data.extend_from_slice(if connection.peer.secure { b",\"secure\":true}" } else { b",\"secure\":false}" });
+        write_address(peer.address, &mut data);
+        data.extend_from_slice(if peer.secure { b",\"secure\":true}" } else { b",\"secure\":false}" });
         let (data, attachments) = (String::from_utf8_lossy(&data), [body]);
         let event = Event {
             kind: EVENT_HTTP,
@@ -38,7 +39,9 @@ impl Shard {
             ..Event::default()
         };
         self.out.push(&queue, &event);
-        connection.role = Role::Deciding { token, head: Box::new(head) };
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Deciding { token, head: Box::new(head) };
+        }
     }
 
     /// The host answered, or did not in time.

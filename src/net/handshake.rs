@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use super::connection::{Peer, Role};
+use super::connection::{Connection, Peer, Role};
+use super::handshake_rate::Taken;
 use super::http::response::{self, EngineError};
 use super::http::{EngineQuery, Head, HeaderLines, query};
 use super::jsonp;
-use super::request::{Place, Refusal};
+use super::refusal::Refusal;
+use super::request::Place;
 use super::session::{Active, Session};
 use super::shard::Shard;
 use super::table::Key;
@@ -16,7 +18,7 @@ use crate::proto::websocket::{self, Assembler, Opcode};
 use crate::queue::Event;
 use crate::server::event::EVENT_HTTP_REQUEST;
 use crate::server::{
-    Client, Connection as Sockets, Context, Decision, Handshake, Request, Sid, Transport, decided_too_late,
+    Client, Connection as Sockets, Context, Count, Decision, Handshake, Request, Sid, Transport, decided_too_late,
 };
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -32,6 +34,9 @@ impl Shard {
         if self.refuse_while_draining(key, &head) {
             return;
         }
+        if let Err(refusal) = self.check_handshake_rate(key, &head) {
+            return self.refuse_request(key, &head, &refusal);
+        }
         if !self.config.allow_request {
             return self.open(key, &head, &[]);
         }
@@ -44,8 +49,8 @@ impl Shard {
                 &Refusal::new(EngineError::Forbidden, "message", "too many decisions are open"),
             );
         };
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let handshake = handshake_of(&head, connection.peer);
+        let Some(connection) = self.connections.get(key) else { return };
+        let handshake = handshake_of(&head, self.client_of(connection, &head));
         let mut data = Vec::new();
         handshake.write_json(None, &mut data);
         let (name, data) = (head.target(), String::from_utf8_lossy(&data));
@@ -53,7 +58,30 @@ impl Shard {
             Event { kind: EVENT_HTTP_REQUEST, token, name, data: &data, time_us: self.now_us, ..Event::default() };
         let queue = self.server.queue().clone();
         self.out.push(&queue, &event);
-        connection.role = Role::Deciding { token, head: Box::new(head) };
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.role = Role::Deciding { token, head: Box::new(head) };
+        }
+    }
+
+    fn check_handshake_rate(&self, key: Key, head: &Head) -> Result<(), Refusal> {
+        let Some(connection) = self.connections.get(key) else { return Ok(()) };
+        let client = self.client_of(connection, head).address;
+        match self.peers.gate.take_handshake(client, self.now_us) {
+            Taken::Yes => Ok(()),
+            Taken::Uncounted => {
+                self.server.metrics.count(Count::HandshakesUncounted);
+                Ok(())
+            }
+            Taken::RetryAfter(seconds) => {
+                Err(Refusal::of_rate(client, self.server.config.limits.handshakes_per_second, seconds))
+            }
+        }
+    }
+
+    /// Whose request it is, as far as that can be believed.
+    pub fn client_of(&self, connection: &Connection, head: &Head) -> Peer {
+        let peer = connection.permit.peer;
+        Peer { address: self.peers.gate.trusted.client_of(peer.address, head), ..peer }
     }
 
     /// The host decided something.
@@ -92,6 +120,7 @@ impl Shard {
                     error: EngineError::Forbidden,
                     context: ("message", message.clone()),
                     message: message.into(),
+                    bound: None,
                 };
                 self.refuse_request(key, &head, &refusal);
             }
@@ -166,7 +195,7 @@ impl Shard {
         base64: bool,
         jsonp: Option<Box<str>>,
     ) -> Option<Key> {
-        let handshake = handshake_of(head, self.connections.get(key)?.peer);
+        let handshake = handshake_of(head, self.client_of(self.connections.get(key)?, head));
         let shard = (self.index, self.mailbox.clone());
         let client = self.server.sessions.try_insert(|id| {
             let sid = Sid::new(id as u32).ok()?;
@@ -248,6 +277,7 @@ impl Shard {
             session.candidate = Some(key);
             self.schedule_session(session_key);
         } else {
+            self.server.metrics.count(Count::UpgradesRefused);
             self.close_websocket(key, None);
         }
     }
@@ -285,7 +315,7 @@ fn handshake_of(head: &Head, peer: Peer) -> Handshake {
 /// What the host is told of a request head that was kept.
 fn describe(head: &[u8], out: &mut Vec<u8>) {
     // It was parsed when it came, so it can be parsed again.
-    let Ok(Some((head, _))) = super::http::parse_head(head, &super::http::HeadLimits::default()) else { return };
+    let Ok(Some((head, _))) = super::http::parse_head(head, &super::http::HeadLimits::CEILING) else { return };
     let mut text = String::from("\"headers\":");
     head.headers_json(&mut text);
     text.push_str(",\"query\":");

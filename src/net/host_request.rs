@@ -9,13 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use httparse::Status;
 use parking_lot::Mutex;
 
-use super::adopt::{NO_ADDRESS, open_fed};
-use super::connection::Peer;
+use super::adopt::open_fed;
 use super::engine::Engine;
 use super::fed::Host;
 use super::http::EngineQuery;
 use super::http::response::{is_field_value, is_token};
-use super::shard::Arrival;
 use super::stream::Detached;
 use crate::server::{Code, Error, Sid};
 
@@ -68,13 +66,13 @@ impl Engine {
         }
         let input = request.written(self.config.message_max)?;
         let head_only = request.method == "HEAD";
+        let permit = self.admit(request.address, request.secure)?;
         let host = || Box::new(Answering::new(head_only, on_answer())) as Box<dyn Host>;
         let fed = open_fed(self, host)?;
         tell(fed.id());
-        let peer = Peer { address: request.address.unwrap_or(NO_ADDRESS), secure: request.secure };
         // Straight to its session's shard: a client's requests are then taken in the order of these calls.
         let shard = self.shard_of(request.target).unwrap_or_else(|| self.peers.next_shard());
-        self.peers.hand_over(shard, Arrival { stream: Detached::Fed(fed), peer, input });
+        self.hand_over(shard, Detached::Fed(fed), permit, input);
         Ok(())
     }
 

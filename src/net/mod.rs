@@ -6,27 +6,34 @@
 //!
 //! - `engine`: the threads and their listeners; `shard`: a turn; `ready`, `table` and `wheel`: what a shard
 //!   looks at, where it keeps things, and their times;
+//! - `accept`: connections come; `adopt`: the host hands them over; `admission`, `handshake_rate` and
+//!   `proxies`: who may;
 //! - `connection`: a connection, its bytes in and out; `stream`: what they come through; `fed`: a stream that the host feeds;
-//!   `adopt`: how the host hands connections over; `host_request`: and requests; `fallback`:
-//!   requests that the host answers;
-//! - `http`: HTTP without I/O; `request`: requests in and whom they concern;
+//!   `host_request`: requests that the host hands over; `fallback`: requests that it answers;
+//! - `http`: HTTP without I/O; `request` and `refusal`: requests in, whom they concern, and why not; `ending`: how connections end;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
 //!   `drain`: the ends of many sessions, spread over a time; `rate`: how fast they may send.
 
+mod accept;
+mod admission;
 mod adopt;
 mod config;
 mod connection;
 mod drain;
+mod ending;
 mod engine;
 mod fallback;
 mod fed;
 mod handshake;
+mod handshake_rate;
 mod host_request;
 pub mod http;
 pub mod jsonp;
 mod polling;
+mod proxies;
 mod rate;
 mod ready;
+mod refusal;
 mod request;
 mod session;
 mod shard;
@@ -40,3 +47,4 @@ pub use config::Config;
 pub use engine::Engine;
 pub use fed::Host;
 pub use host_request::{Answer, HostRequest, OnAnswer};
+pub use proxies::TrustedProxies;

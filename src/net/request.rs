@@ -1,17 +1,16 @@
 //! HTTP requests: read from a connection, and handed to whom they concern.
 
-use std::borrow::Cow;
-
 use super::connection::{Incoming, Role, Written};
 use super::handshake::WEBSOCKET_VERSION;
 use super::http::response::{self, EngineError, Envelope};
-use super::http::{BodyDecoder, BodyKind, EngineQuery, Head, Method, parse_head};
-use super::session::{Active, End};
-use super::shard::{CLOSE_TIMEOUT_MS, REQUEST_TIMEOUT_MS, Shard};
+use super::http::{BodyDecoder, BodyKind, EngineQuery, Head, Method, cors, parse_head};
+use super::refusal::Refusal;
+use super::session::Active;
+use super::shard::Shard;
 use super::table::Key;
 use crate::queue::Event;
 use crate::server::event::EVENT_CONNECTION_ERROR;
-use crate::server::{Cause, Reason, Sid};
+use crate::server::{Count, Sid};
 
 /// Whose a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,10 @@ impl Shard {
     pub fn read_head(&mut self, key: Key, bytes: &mut [u8]) -> usize {
         let (head, used) = match parse_head(bytes, &self.config.head_limits) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return 0,
+            Ok(None) => {
+                self.request_begins(key);
+                return 0;
+            }
             Err(error) => {
                 self.refuse_and_close(key, error.status);
                 return bytes.len();
@@ -64,6 +66,7 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Body(Box::new(Incoming { head, decoder, body: Vec::new() }));
         }
+        self.request_begins(key);
         // A body of no bytes is whole already.
         self.read_body(key, &mut []);
         used
@@ -96,7 +99,7 @@ impl Shard {
     }
 
     /// A POST whose body was refused does not stand in the way of the next.
-    fn forget_post(&mut self, key: Key, head: &Head) -> Option<Key> {
+    pub fn forget_post(&mut self, key: Key, head: &Head) -> Option<Key> {
         let Place::Here(session_key) = self.place_of(head) else { return None };
         match &mut self.sessions.get_mut(session_key)?.active {
             Active::Polling { post, .. } if *post == Some(key) => {
@@ -109,9 +112,9 @@ impl Shard {
 
     /// A whole request, and where the session that it names is.
     pub fn request(&mut self, key: Key, head: Head, place: Place, body: &[u8]) {
+        self.settle_connection(key);
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Head;
-            connection.deadline_ms = self.now_us / 1000 + REQUEST_TIMEOUT_MS;
         }
         let is_engines = head.target().starts_with(self.config.path.as_str());
         if (!is_engines || self.config.client_files.is_some()) && self.answer_file(key, &head) {
@@ -234,6 +237,7 @@ impl Shard {
         if head.header("origin").is_some_and(|origin| !origin.iter().all(|byte| is_field_byte(*byte))) {
             return Err(Refusal::new(EngineError::BadRequest, "name", "INVALID_ORIGIN"));
         }
+        self.check_origin(head)?;
         if let Some(sid) = query.sid.as_deref().filter(|sid| !sid.is_empty()) {
             let key = self.check_session(place, transport, query, upgrade);
             return key.map(Some).map_err(|refusal| refusal.about(sid));
@@ -268,20 +272,36 @@ impl Shard {
         Ok(key)
     }
 
+    /// Whether the page that a request comes from may talk to this server, if that is to be checked.
+    fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
+        let origin = head.header("origin").filter(|origin| self.config.check_origin && !origin.is_empty());
+        match origin {
+            Some(origin) if !cors::allows(self.config.cors.as_ref(), origin, head) => Err(Refusal::of_origin(origin)),
+            _ => Ok(()),
+        }
+    }
+
     /// Answers a refused request, and tells the host if it wants to know.
     pub fn refuse_request(&mut self, key: Key, head: &Head, refusal: &Refusal) {
         self.report(refusal);
+        let (error, message) = (refusal.error, &*refusal.message);
+        if let Some(bound) = &refusal.bound {
+            self.server.metrics.count(bound.count);
+            let (status, retry_after_s) = (bound.status, bound.retry_after_s);
+            return self.answer(key, head, |out, envelope| {
+                response::bound_json(out, status, retry_after_s, error, message, envelope);
+            });
+        }
         if head.is_websocket_upgrade() {
             let mut out = Vec::new();
             let is_version = head.header("sec-websocket-version") == Some(WEBSOCKET_VERSION.as_bytes());
             // RFC 6455 §4.4.
             let line =
                 if is_version { String::new() } else { format!("Sec-WebSocket-Version: {WEBSOCKET_VERSION}\r\n") };
-            response::websocket_refusal(&mut out, refusal.error, &refusal.message, line.as_bytes());
+            response::websocket_refusal(&mut out, error, message, line.as_bytes());
             return self.write_answer(key, &out, false);
         }
-        let (error, message) = (refusal.error, refusal.message.to_string());
-        self.answer(key, head, |out, envelope| response::error_json(out, error, &message, envelope));
+        self.answer(key, head, |out, envelope| response::error_json(out, error, message, envelope));
     }
 
     /// Tells the host of a refusal, if it wants to know.
@@ -289,16 +309,15 @@ impl Shard {
         if !self.config.connection_errors {
             return;
         }
-        let mut data = b"{".to_vec();
-        crate::proto::json::write_string(refusal.context.0, &mut data);
-        data.push(b':');
-        crate::proto::json::write_string(&refusal.context.1, &mut data);
-        data.push(b'}');
-        let data = String::from_utf8_lossy(&data);
+        let queue = self.server.queue().clone();
+        if queue.is_full() {
+            // Peers make these at will, and reading nobody's requests any more would help them.
+            return self.server.metrics.count(Count::ConnectionErrorsUntold);
+        }
+        let data = refusal.describe();
         let (status, name) = (i32::from(refusal.error.code()), refusal.error.message());
         let event =
             Event { kind: EVENT_CONNECTION_ERROR, status, name, data: &data, time_us: self.now_us, ..Event::default() };
-        let queue = self.server.queue().clone();
         self.out.push(&queue, &event);
     }
 
@@ -326,28 +345,30 @@ impl Shard {
             cors.apply(head, &mut lines);
         }
         lines.extend_from_slice(more_lines);
-        let envelope = Envelope { extra_lines: &lines, keep_alive: self.keeps_alive(head), date: &self.date.1 };
+        // What follows an upgrade that was not made are frames, if anything.
+        let keep_alive = self.keeps_alive(head) && !head.is_websocket_upgrade();
+        let envelope = Envelope { extra_lines: &lines, keep_alive, date: &self.date.1 };
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         write(&mut out, &envelope);
         if head.method() == Method::Head {
             response::drop_body(&mut out);
         }
-        self.write_answer(key, &out, self.keeps_alive(head));
+        self.write_answer(key, &out, keep_alive);
         self.lines = lines;
         self.scratch = out;
     }
 
     /// Writes a whole answer; the connection then waits for the next request, or closes.
     pub fn write_answer(&mut self, key: Key, answer: &[u8], keep_alive: bool) {
-        let now_ms = self.now_ms();
         self.write(key, answer);
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.deadline_ms = now_ms + REQUEST_TIMEOUT_MS;
-        connection.role = Role::Head;
         if !keep_alive {
-            self.close_connection_when_sent(key);
+            return self.close_connection_when_sent(key);
         }
+        let (idle_until, taken_until) = (self.idle_deadline(), self.request_deadline());
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.role = Role::Head;
+        connection.deadline_ms = if connection.is_blocked() { taken_until } else { idle_until };
         self.schedule_connection(key);
     }
 
@@ -360,122 +381,11 @@ impl Shard {
     }
 
     /// Answers with a status, and closes: what follows on the connection cannot be understood.
-    fn refuse_and_close(&mut self, key: Key, status: u16) {
+    pub fn refuse_and_close(&mut self, key: Key, status: u16) {
         let mut out = Vec::new();
         let envelope = Envelope { extra_lines: &[], keep_alive: false, date: &self.date.1 };
         response::empty(&mut out, status, &envelope);
         self.write_answer(key, &out, false);
-    }
-
-    /// Closes a connection once the kernel has all its bytes; the peer may close first.
-    pub fn close_connection_when_sent(&mut self, key: Key) {
-        let until = self.now_ms() + CLOSE_TIMEOUT_MS;
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.role = Role::Closing;
-        connection.deadline_ms = until;
-        if !connection.is_blocked() {
-            connection.shut_down();
-        }
-        self.schedule_connection(key);
-    }
-
-    // ---- the peer's end -------------------------------------------------------------------------------------------
-
-    /// The peer sends no more.
-    pub fn peer_ended(&mut self, key: Key) {
-        self.drop_connection(key, Reason::TransportClose, "");
-    }
-
-    /// The connection broke.
-    pub fn peer_failed(&mut self, key: Key) {
-        self.drop_connection(key, Reason::TransportClose, "the connection broke");
-    }
-
-    fn drop_connection(&mut self, key: Key, reason: Reason, description: &'static str) {
-        let Some(connection) = self.connections.remove(key) else { return };
-        match connection.role {
-            Role::WebSocket { session, candidate: true, .. } => self.candidate_lost(session, key),
-            Role::WebSocket { session, .. } => {
-                self.end_session(session, &Cause::because(reason, description), End::Abrupt);
-            }
-            Role::Poll { session, .. } => {
-                self.forget_poll(session);
-                let cause = Cause::because(Reason::TransportError, "poll connection closed prematurely");
-                self.end_session(session, &cause, End::Abrupt);
-            }
-            Role::Deciding { token, .. } => self.server.withdraw(token),
-            Role::Body(incoming) => self.post_lost(key, &incoming.head),
-            Role::Stalled(held) => self.post_lost(key, &held.head),
-            Role::Head | Role::Closing => {}
-        }
-    }
-
-    /// A POST that had not ended is gone.
-    fn post_lost(&mut self, key: Key, head: &Head) {
-        if let Some(session) = self.forget_post(key, head) {
-            let cause = Cause::because(Reason::TransportError, "data request connection closed prematurely");
-            self.end_session(session, &cause, End::Abrupt);
-        }
-    }
-
-    fn forget_poll(&mut self, session: Key) {
-        if let Some(session) = self.sessions.get_mut(session)
-            && let Active::Polling { get, .. } = &mut session.active
-        {
-            *get = None;
-            session.client.outbound(|out| out.set_writable(false));
-        }
-    }
-
-    /// A connection's deadline has come.
-    pub fn connection_timed_out(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        match connection.role {
-            // Waiting for a request without a byte of one is an idle connection, and simply closed.
-            Role::Head if connection.input.is_empty() => drop(self.connections.remove(key)),
-            Role::Head | Role::Body(_) => self.refuse_and_close(key, 408),
-            Role::Closing => drop(self.connections.remove(key)),
-            // Sessions and decisions have times of their own.
-            Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled(_) | Role::WebSocket { .. } => {
-                connection.deadline_ms = u64::MAX;
-            }
-        }
-    }
-
-    /// Hands a connection, with a request of which `bytes` are the start, to the shard whose session it names.
-    fn move_connection(&mut self, key: Key, shard: usize, bytes: &[u8]) {
-        let Some(mut connection) = self.connections.remove(key) else { return };
-        let peer = connection.peer;
-        connection.input = bytes.to_vec();
-        // A stream that cannot be released is closed; its peer tries again.
-        if let Ok((stream, input)) = connection.release() {
-            self.peers.hand_over(shard, super::shard::Arrival { stream, peer, input });
-        }
-    }
-}
-
-/// Why a request is refused.
-#[derive(Debug)]
-pub struct Refusal {
-    pub error: EngineError,
-    /// Instead of the error's own text, if not empty.
-    pub message: Cow<'static, str>,
-    /// For the host: what was wrong, as the official `connection_error` event has it.
-    pub context: (&'static str, String),
-}
-
-impl Refusal {
-    /// A refusal in the official words.
-    pub fn new(error: EngineError, what: &'static str, value: impl Into<String>) -> Refusal {
-        Refusal { error, message: "".into(), context: (what, value.into()) }
-    }
-
-    /// Puts the session id into a refusal that is about it.
-    fn about(mut self, sid: &str) -> Refusal {
-        if self.context.0 == "sid" {
-            self.context.1 = sid.to_owned();
-        }
-        self
     }
 }
 

@@ -181,19 +181,7 @@ impl Shard {
         match connection.write_unsent() {
             Written::Blocked => {}
             Written::Failed => self.peer_failed(key),
-            Written::All => match connection.role {
-                Role::WebSocket { session, candidate: false, .. } => {
-                    if let Some(session) = self.sessions.get_mut(session) {
-                        session.client.outbound(|out| out.set_writable(true));
-                    }
-                    self.flush(session);
-                    self.close_when_sent(session);
-                }
-                Role::Closing => connection.shut_down(),
-                // Requests that came meanwhile.
-                Role::Head => self.resume(key),
-                _ => {}
-            },
+            Written::All => self.all_is_sent(key),
         }
     }
 
@@ -257,7 +245,7 @@ impl Shard {
     }
 
     /// A session that the server closed goes when the kernel has taken what was queued for it.
-    fn close_when_sent(&mut self, key: Key) {
+    pub fn close_when_sent(&mut self, key: Key) {
         if self.sessions.get(key).is_some_and(|session| session.closing.is_some()) && !self.has_unsent(key) {
             self.close_transport(key, End::Orderly);
             self.forget_session(key);
@@ -267,7 +255,7 @@ impl Shard {
     /// A session that the server closed has had its time.
     fn cut_off(&mut self, key: Key) {
         if let Some(Active::WebSocket(connection)) = self.sessions.get(key).map(|session| session.active) {
-            self.connections.remove(connection);
+            self.remove_connection(connection);
         }
         self.forget_session(key);
     }
@@ -315,7 +303,7 @@ impl Shard {
             connection.wake();
         }
         if connection.write(&frame) == Written::Failed {
-            self.connections.remove(key);
+            self.remove_connection(key);
             return;
         }
         // The server ends TCP first (RFC 6455 §7.1.1), and does not await the peer's close frame for that: it would read nothing else.

@@ -5,41 +5,33 @@
 //! loop over keys that wakers left.
 
 use std::io;
-use std::net::{IpAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep};
 
+use super::admission::Pending;
 use super::config::Config;
-use super::connection::{Connection, Peer, Role};
+use super::connection::{Connection, Role};
 use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
 use super::rate::Rates;
 use super::ready::Ready;
 use super::session::Session;
-use super::stream::{Detached, Stream};
 use super::table::{Key, Table};
 use super::wheel::{Looks, Wheel};
-use crate::queue::{Event, Outbox};
-use crate::server::event::EVENT_LISTEN_ERROR;
+use crate::queue::Outbox;
 use crate::server::{AtomCache, Command, Context, Mailbox, Server};
 
 /// What a shard reads into: large enough that a busy connection's turn is one read.
 const READ_BUFFER_LEN: usize = 64 * 1024;
-/// Connections that are accepted in one turn, so that a rush of them does not hold up the others.
-const ACCEPTS_PER_TURN: usize = 64;
 /// Reads of one connection in a turn, for the same reason.
 const READS_PER_TURN: usize = 4;
-/// How long accepting pauses after it failed, which is mostly for lack of file descriptors.
-const ACCEPT_PAUSE_MS: u64 = 100;
-/// From accepting a connection, or the last answer on it, to a whole request head and body.
-pub const REQUEST_TIMEOUT_MS: u64 = 60_000;
 /// How long a connection may take to close after its last byte.
 pub const CLOSE_TIMEOUT_MS: u64 = 5_000;
 /// Bytes that are read ahead while a connection waits for an answer: a request head's worth.
@@ -55,16 +47,8 @@ pub enum Timer {
     Drain,
 }
 
-/// A connection that comes from elsewhere: accepted by another shard or by the host, or its session is here.
-pub struct Arrival {
-    pub stream: Detached,
-    pub peer: Peer,
-    /// Bytes that were read already.
-    pub input: Vec<u8>,
-}
-
 /// Index of the listeners among what is ready.
-const LISTENERS: u32 = u32::MAX;
+pub const LISTENERS: u32 = u32::MAX;
 
 /// A shard's state, and what it shares with the others of its engine.
 pub struct Shard {
@@ -101,9 +85,11 @@ pub struct Shard {
     pub closing: Option<u64>,
     /// When which session ends, once the engine drains.
     pub drain: Option<Box<Schedule>>,
-    listeners: Vec<TcpListener>,
-    accept_after_ms: u64,
-    ready: Arc<Ready>,
+    pub listeners: Vec<TcpListener>,
+    pub accept_after_ms: u64,
+    /// Connections that have sent no whole request yet.
+    pub pending: Pending,
+    pub ready: Arc<Ready>,
     read_buffer: Vec<u8>,
     /// What `ready` is exchanged with, and likewise for `dirty`, so that a turn makes no lists anew.
     ready_buffer: Vec<u32>,
@@ -123,6 +109,7 @@ impl Shard {
     ) -> Shard {
         let mailbox = server.mailboxes()[index].clone();
         let rates = Rates::of(&server.config.limits);
+        let pending = Pending::new(&server.config.limits, server.mailboxes().len());
         Shard {
             index,
             server,
@@ -151,6 +138,7 @@ impl Shard {
             drain: None,
             listeners: Vec::new(),
             accept_after_ms: 0,
+            pending,
             ready: Arc::default(),
             read_buffer: vec![0; READ_BUFFER_LEN],
             ready_buffer: Vec::new(),
@@ -232,97 +220,8 @@ impl Shard {
         }
     }
 
-    // ---- connections come -----------------------------------------------------------------------------------------
-
-    /// Listens too; accepted connections are dealt out to all shards in turn.
-    pub fn listen(&mut self, listener: StdListener) -> io::Result<()> {
-        self.listeners.push(TcpListener::from_std(listener)?);
-        self.ready.push(LISTENERS);
-        Ok(())
-    }
-
-    fn accept(&mut self) {
-        if self.now_ms() < self.accept_after_ms || self.closing.is_some() {
-            return;
-        }
-        let waker = self.waker(LISTENERS);
-        let mut cx = TaskContext::from_waker(&waker);
-        for at in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_PER_TURN {
-                match self.listeners[at].poll_accept(&mut cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(Ok((stream, peer))) => self.deal_out(stream, peer.ip()),
-                    Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
-                    Poll::Ready(Err(error)) => return self.pause_accepting(&error),
-                }
-            }
-        }
-        // There may be more than one turn takes.
-        let more = self.listeners.iter().any(|listener| match listener.poll_accept(&mut cx) {
-            Poll::Ready(Ok((stream, peer))) => {
-                self.peers.arrive(self.index, stream, peer.ip());
-                true
-            }
-            _ => false,
-        });
-        if more {
-            self.ready.push(LISTENERS);
-        }
-    }
-
-    fn pause_accepting(&mut self, error: &io::Error) {
-        self.accept_after_ms = self.now_ms() + ACCEPT_PAUSE_MS;
-        self.wheel.add(self.accept_after_ms, Timer::Accept);
-        let text = error.to_string();
-        let event = Event { kind: EVENT_LISTEN_ERROR, name: &text, time_us: self.now_us, ..Event::default() };
-        let queue = self.server.queue().clone();
-        self.out.push(&queue, &event);
-    }
-
-    fn deal_out(&mut self, stream: TcpStream, address: IpAddr) {
-        let shard = self.peers.next_shard();
-        if shard == self.index {
-            self.add_connection(Stream::Socket(stream), Peer { address, secure: false }, Vec::new());
-        } else {
-            self.peers.arrive(shard, stream, address);
-        }
-    }
-
-    fn take_arrivals(&mut self) {
-        for arrival in self.peers.inbox(self.index).take() {
-            // A stream that cannot be registered is closed by its drop; its peer sees that.
-            if let Ok(stream) = arrival.stream.attach() {
-                self.add_connection(stream, arrival.peer, arrival.input);
-            }
-        }
-        for listener in self.peers.inbox(self.index).take_listeners() {
-            if self.drain.is_some() {
-                continue;
-            }
-            // Registered with the runtime at binding already, so this fails only out of memory for it.
-            if let Err(error) = self.listen(listener) {
-                self.pause_accepting(&error);
-            }
-        }
-    }
-
-    fn add_connection(&mut self, stream: Stream, peer: Peer, input: Vec<u8>) {
-        if self.closing.is_some() {
-            return;
-        }
-        let deadline_ms = self.now_ms() + REQUEST_TIMEOUT_MS;
-        let waker = self.waker(self.connections.next_key().index);
-        let mut connection = Connection::new(stream, peer, waker, deadline_ms);
-        connection.input = input;
-        let key = self.connections.insert(connection);
-        self.schedule_connection(key);
-        self.resume(key);
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.await_first_bytes();
-        }
-    }
-
-    fn waker(&self, index: u32) -> Waker {
+    /// What wakes this shard to look at an index.
+    pub fn waker(&self, index: u32) -> Waker {
         self.ready.waker(index)
     }
 
@@ -393,10 +292,13 @@ impl Shard {
                 connection.paused = connection.input.len() > READ_AHEAD_MAX;
                 return connection.paused;
             }
+            // Who does not read the answers gets no more of them.
+            Role::Head | Role::Body(_) => {
+                connection.paused = connection.is_blocked();
+                return connection.paused;
+            }
             Role::WebSocket { session, .. } => session,
-            // The answer to one request goes out before the next is read: who asks and does not read costs no memory.
-            Role::Head => return connection.is_blocked(),
-            _ => return false,
+            Role::Closing => return false,
         };
         let Some(session) = self.sessions.get(session) else { return false };
         let stalled = session.is_stalled();
@@ -440,7 +342,9 @@ impl Shard {
                 input.drain(..used);
                 connection.input = input;
             }
-            if connection.paused && connection.input.len() <= READ_AHEAD_MAX {
+            // What is read of a request that is not whole is bounded by its own limits.
+            let reads = matches!(connection.role, Role::Head | Role::Body(_)) && !connection.is_blocked();
+            if connection.paused && (reads || connection.input.len() <= READ_AHEAD_MAX) {
                 connection.paused = false;
                 connection.wake();
             }
@@ -453,7 +357,7 @@ impl Shard {
         while let Some(rest) = bytes.get_mut(used..).filter(|rest| !rest.is_empty()) {
             let Some(connection) = self.connections.get(key) else { return used };
             let step = match connection.role {
-                Role::Head if connection.is_blocked() => 0,
+                Role::Head | Role::Body(_) if connection.is_blocked() => 0,
                 Role::Head => self.read_head(key, rest),
                 Role::Body(_) => self.read_body(key, rest),
                 Role::WebSocket { .. } => self.read_frames(key, rest),
@@ -557,20 +461,9 @@ impl Shard {
         }
     }
 
-    /// Accepts no more.
-    pub fn stop_listening(&mut self) {
-        self.listeners.clear();
-    }
-
     /// Everything has closed, or its time is over.
     fn is_finished(&self) -> bool {
         let late = self.closing.is_some_and(|until| self.now_ms() >= until);
         late || (self.connections.is_empty() && self.sessions.is_empty())
     }
-}
-
-/// Whether accepting failed because of the connection that was to be accepted, and can go on with the next.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

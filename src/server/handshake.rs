@@ -11,7 +11,7 @@ pub struct Handshake {
     pub head: Box<[u8]>,
     /// Writes `"headers":{…},"url":…,"query":{…},"xdomain":…` from the head.
     pub describe: fn(head: &[u8], out: &mut Vec<u8>),
-    /// The peer of the connection, unspecified if it has no address; no header is believed.
+    /// The peer of the connection, unspecified if it has no address; behind trusted proxies, the client as they tell it.
     pub address: IpAddr,
     /// Whether this hop is TLS.
     pub secure: bool,

@@ -201,7 +201,7 @@ impl Limits {
             ("handshakesPerSecond", self.handshakes_per_second, 1, 1 << 32, true),
             ("handshakesBurst", self.handshakes_burst, 1, 1 << 32, true),
             ("headBytesMax", self.head_bytes_max, 256, 65_535, false),
-            ("headersMax", self.headers_max, 1, 64, false),
+            ("headersMax", self.headers_max, 1, 128, false),
             ("requestTimeMs", self.request_time_ms, 1, 86_400_000, false),
             ("keepAliveMs", self.keep_alive_ms, 1, 86_400_000, false),
             ("messagesPerSecond", self.messages_per_second, 1, 1 << 32, true),

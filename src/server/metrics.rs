@@ -26,6 +26,14 @@ pub enum Count {
     HandshakesEvicted,
     /// Handshakes refused: `handshakesPerSecond`.
     HandshakesThrottled,
+    /// Handshakes that were not counted for it, because too many addresses are.
+    HandshakesUncounted,
+    /// Requests refused: `checkOrigin`.
+    OriginsRefused,
+    /// WebSockets refused for a session that has one, or is about to have one.
+    UpgradesRefused,
+    /// Refusals that the host was not told of because its queue was full.
+    ConnectionErrorsUntold,
     /// Times that a client's rate delayed its reading.
     RateDelays,
     /// Clients disconnected for their rate.

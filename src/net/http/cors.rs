@@ -285,6 +285,33 @@ impl MaxAge {
     }
 }
 
+/// Whether a page of this origin may talk to the server. With `cors`, that is what the option says; without, the page must come from
+/// the server's own host, which is what the request's `Host` says. An option with `origin: false` is none.
+pub fn allows(cors: Option<&Cors>, origin: &[u8], head: &Head) -> bool {
+    match cors.map(|cors| &cors.origin) {
+        None | Some(Origin::Off) => is_own(origin, head),
+        Some(Origin::Any) => true,
+        Some(Origin::Fixed(fixed)) => fixed.as_bytes() == origin,
+        Some(Origin::Reflect(rules)) => rules.iter().any(|rule| rule.takes(origin)),
+    }
+}
+
+/// Whether the host of an origin, `scheme://host:port`, is that of the request. Ports that go without saying may be said.
+fn is_own(origin: &[u8], head: &Head) -> bool {
+    let (Ok(origin), Some(Ok(host))) = (std::str::from_utf8(origin), head.header("host").map(std::str::from_utf8))
+    else {
+        return false;
+    };
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let implied = match scheme {
+        "http" | "ws" => ":80",
+        "https" | "wss" => ":443",
+        _ => "",
+    };
+    let bare = |text: &str| text.strip_suffix(implied).unwrap_or(text).to_ascii_lowercase();
+    !authority.is_empty() && bare(authority) == bare(host)
+}
+
 /// Appends a line unless its value is empty.
 fn push_line(out: &mut Vec<u8>, name: &str, value: &str) -> Result<(), String> {
     if !is_field_value(value.as_bytes()) {
@@ -395,6 +422,45 @@ mod tests {
         assert_eq!(answer("{}", "GET"), "");
         assert_eq!(answer(r#"{"origin":false}"#, "OPTIONS"), "");
         assert_eq!(answer(r#"{"preflightContinue":true}"#, "OPTIONS"), "");
+    }
+
+    #[test]
+    fn without_the_option_pages_of_the_own_host_alone_are_allowed() {
+        for (host, origin, expected) in [
+            ("h.example", "http://h.example", true),
+            ("h.example", "https://H.example", true),
+            ("h.example:443", "https://h.example", true),
+            ("h.example", "http://h.example:80", true),
+            ("h.example:3000", "http://h.example:3000", true),
+            ("h.example:3000", "http://h.example", false),
+            ("h.example:80", "https://h.example", false),
+            ("h.example", "http://evil.example", false),
+            ("h.example", "http://h.example.evil", false),
+            ("h.example", "null", false),
+            ("h.example", "h.example", false),
+            ("", "http://", false),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let (head, _) = parse_head(text.as_bytes(), &HeadLimits::default()).unwrap().unwrap();
+            let off = cors(r#"{"origin":false}"#);
+            assert_eq!(allows(None, origin.as_bytes(), &head), expected, "{host} {origin}");
+            assert_eq!(allows(Some(&off), origin.as_bytes(), &head), expected, "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn with_the_option_what_it_says_is_allowed() {
+        let own = head("GET", "");
+        for (option, origin, expected) in [
+            ("{}", "http://any", true),
+            (r#"{"origin":"http://a"}"#, "http://a", true),
+            (r#"{"origin":"http://a"}"#, "http://h", false),
+            (r#"{"origin":["http://a",{"regex":"^http://b"}]}"#, "http://b2", true),
+            (r#"{"origin":["http://a",{"regex":"^http://b"}]}"#, "http://c", false),
+            (r#"{"origin":true}"#, "null", true),
+        ] {
+            assert_eq!(allows(Some(&cors(option)), origin.as_bytes(), &own), expected, "{option} {origin}");
+        }
     }
 
     #[test]

@@ -13,8 +13,11 @@ use httparse::Status;
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// The most headers that a request may carry. Browsers send about 20 and a chain of proxies adds as many again.
+/// The default bound of headers. Browsers send about 20 and a chain of proxies adds as many again.
 pub const HEADER_COUNT_MAX: usize = 64;
+
+/// The bound that no configuration can pass: what the parser is given lies on the stack.
+const HEADER_COUNT_CEILING: usize = 128;
 
 /// The default bound of a head in bytes: Node's `--max-http-header-size`.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -52,8 +55,13 @@ const HEAD_TOO_LARGE: HttpError = HttpError { status: 431, reason: "request head
 pub struct HeadLimits {
     /// Bytes, from the request line to the empty line; values above 65,535 count as 65,535.
     pub bytes_max: usize,
-    /// Header lines; values above [`HEADER_COUNT_MAX`] count as that.
+    /// Header lines; values above 128 count as that.
     pub headers_max: usize,
+}
+
+impl HeadLimits {
+    /// As large as a head can be, for one that was taken already.
+    pub const CEILING: HeadLimits = HeadLimits { bytes_max: HEAD_BYTES_CEILING, headers_max: HEADER_COUNT_CEILING };
 }
 
 impl Default for HeadLimits {
@@ -153,8 +161,8 @@ pub struct Head {
 pub fn parse_head(buf: &[u8], limits: &HeadLimits) -> Result<Option<(Head, usize)>, HttpError> {
     let bytes_max = limits.bytes_max.min(HEAD_BYTES_CEILING);
     let window = buf.get(..bytes_max).unwrap_or(buf);
-    let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_MAX];
-    let (slots, _) = slots.split_at_mut(limits.headers_max.min(HEADER_COUNT_MAX));
+    let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
+    let (slots, _) = slots.split_at_mut(limits.headers_max.min(HEADER_COUNT_CEILING));
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(window, slots) {
         Ok(Status::Complete(len)) => {
@@ -270,7 +278,7 @@ impl Head {
     }
 
     /// Names and values in the order and the spelling of the wire, the names as bytes, which spares asking whether they are text.
-    pub(super) fn raw_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(in crate::net) fn raw_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let parts = |field: &Field| (field.name.get(&self.bytes), field.value.get(&self.bytes));
         self.fields.iter().map(parts)
     }
@@ -423,8 +431,8 @@ mod tests {
         assert!(parse_head(lines(3).as_bytes(), &limits).is_ok());
         assert_eq!(parse_head(lines(4).as_bytes(), &limits).unwrap_err().status, 431);
         let boundless = HeadLimits { bytes_max: usize::MAX, headers_max: usize::MAX };
-        assert!(parse_head(lines(HEADER_COUNT_MAX).as_bytes(), &boundless).is_ok());
-        assert_eq!(parse_head(lines(HEADER_COUNT_MAX + 1).as_bytes(), &boundless).unwrap_err().status, 431);
+        assert!(parse_head(lines(HEADER_COUNT_CEILING).as_bytes(), &boundless).is_ok());
+        assert_eq!(parse_head(lines(HEADER_COUNT_CEILING + 1).as_bytes(), &boundless).unwrap_err().status, 431);
         let endless = format!("GET /{}", "x".repeat(70_000));
         assert_eq!(parse_head(endless.as_bytes(), &boundless).unwrap_err().status, 431);
     }

@@ -145,11 +145,26 @@ impl EngineError {
 
 /// Appends the refusal of a polling request. An empty `message` means the official text of `error`.
 pub fn error_json(out: &mut Vec<u8>, error: EngineError, message: &str, envelope: &Envelope<'_>) {
+    bound_json(out, error.status(), None, error, message, envelope);
+}
+
+/// As [`error_json`], with a status that is not the error's, and the seconds after which the peer may come again.
+pub fn bound_json(
+    out: &mut Vec<u8>,
+    status: u16,
+    retry_after_s: Option<u64>,
+    error: EngineError,
+    message: &str,
+    envelope: &Envelope<'_>,
+) {
     let message = if message.is_empty() { error.message() } else { message };
     let mut body = format!("{{\"code\":{},\"message\":", error.code());
     push_json_string(&mut body, message);
     body.push('}');
-    write_head(out, error.status(), &[("Content-Type", "application/json")], Some(body.len()), envelope);
+    let retry_after = retry_after_s.map(|seconds| seconds.to_string());
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(retry_after.as_deref().map(|seconds| ("Retry-After", seconds)));
+    write_head(out, status, &headers, Some(body.len()), envelope);
     out.extend_from_slice(body.as_bytes());
 }
 
@@ -197,6 +212,7 @@ pub fn reason(status: u16) -> &'static str {
         409 => "Conflict",
         410 => "Gone",
         413 => "Payload Too Large",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
