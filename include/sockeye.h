@@ -399,7 +399,7 @@ typedef struct sockeye_limits {
   uint64_t request_time_ms;
   // How long an HTTP connection may idle between requests. Default 60000.
   uint64_t keep_alive_ms;
-  // Engine.IO messages in a second from one session, on average; see `rate_policy`. Default none.
+  // Engine.IO messages (a WebSocket's frames, the packets of a request) in a second from one session, on average; see `rate_policy`. Default none.
   uint64_t messages_per_second;
   // How many of them may come at once. Default 100.
   uint64_t messages_burst;

@@ -62,7 +62,7 @@ pub struct sockeye_limits {
     pub request_time_ms: u64,
     /// How long an HTTP connection may idle between requests. Default 60000.
     pub keep_alive_ms: u64,
-    /// Engine.IO messages in a second from one session, on average; see `rate_policy`. Default none.
+    /// Engine.IO messages (a WebSocket's frames, the packets of a request) in a second from one session, on average; see `rate_policy`. Default none.
     pub messages_per_second: u64,
     /// How many of them may come at once. Default 100.
     pub messages_burst: u64,

@@ -69,7 +69,7 @@ pub struct Limits {
     /// How long an HTTP connection may idle between requests.
     pub keep_alive_ms: u64,
 
-    /// Engine.IO messages in a second from one session, on average; see `rate_policy`.
+    /// Engine.IO messages (a WebSocket's frames, the packets of a request) in a second from one session, on average; see `rate_policy`.
     #[serde(deserialize_with = "number_or_false")]
     pub messages_per_second: u64,
     /// How many of them may come at once.

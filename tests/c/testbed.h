@@ -125,6 +125,7 @@ struct testbed {
     enum delivery delivery;
     bool engine_only;
     sockeye_options options;
+    sockeye_limits limits;
     struct buf cors;
 
     sockeye_engine *engine;
@@ -140,6 +141,9 @@ struct testbed {
 
 /* testbed_env.c */
 void env_read(struct testbed *bed);
+
+/* testbed_limits.c: reads LIMITS; what of it is wrong, from there on, or NULL. */
+const char *env_limits(struct testbed *bed);
 
 /* testbed_events.c */
 bool events_prepare(struct testbed *bed);

@@ -153,6 +153,9 @@ void env_read(struct testbed *bed)
     bed->server_name = name ? name : "";
     bed->delivery = env_delivery();
     env_numbers(options);
+    const char *wrong = env_limits(bed);
+    if (wrong)
+        fail("LIMITS", wrong, "not name=value,... with names and values of limits");
     env_flags(bed);
     env_cors(bed);
     options->transports = env_transports(options->transports);
