@@ -80,11 +80,14 @@ impl Shard {
         self.out.push(&queue, &event);
     }
 
-    /// A connection too many is closed by the stream's drop: an answer would cost more than it is worth to its peer.
+    /// A connection too many is reset: an answer would cost more than it is worth to its peer.
     fn deal_out(&mut self, stream: TcpStream, address: IpAddr) {
         let permit = match self.peers.gate.admit(Peer { address, secure: false }) {
             Ok(permit) => permit,
-            Err(count) => return self.server.metrics.count(count),
+            Err(count) => {
+                Stream::Socket(stream).reset();
+                return self.server.metrics.count(count);
+            }
         };
         let (shard, deadline_ms) = (self.peers.next_shard(), self.request_deadline());
         if shard == self.index {
@@ -135,7 +138,7 @@ impl Shard {
         let is_pending = |key| connections.get(key).is_some_and(|connection| connection.stage == Stage::New);
         if let Some(oldest) = self.pending.add(key, is_pending) {
             self.server.metrics.count(Count::HandshakesEvicted);
-            self.remove_connection(oldest);
+            self.reset_connection(oldest);
         }
     }
 
@@ -152,6 +155,13 @@ impl Shard {
     pub fn remove_connection(&mut self, key: Key) -> Option<Connection> {
         self.settle_connection(key);
         self.connections.remove(key)
+    }
+
+    /// Ends a connection at once, which leaves nothing of it in the kernel either.
+    pub fn reset_connection(&mut self, key: Key) {
+        if let Some(connection) = self.remove_connection(key) {
+            connection.reset();
+        }
     }
 }
 

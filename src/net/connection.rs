@@ -243,6 +243,11 @@ impl Connection {
         self.stream.shut_down();
     }
 
+    /// Ends the connection at once; what was written and not taken by the peer is forgotten.
+    pub fn reset(self) {
+        self.stream.reset();
+    }
+
     /// Looks at the connection again in the next turn.
     pub fn wake(&self) {
         self.waker.wake_by_ref();

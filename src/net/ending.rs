@@ -49,8 +49,10 @@ impl Shard {
                 connection.deadline_ms = taken_until;
                 self.schedule_connection(key);
             }
-            // Without a byte of a request it is simply closed, as is one whose answers are not taken.
-            Role::Head if connection.input.is_empty() || connection.is_blocked() => drop(self.remove_connection(key)),
+            // Its answers are not taken, and would keep the kernel's memory too.
+            Role::Head | Role::Closing if connection.is_blocked() => self.reset_connection(key),
+            // Without a byte of a request it is simply closed.
+            Role::Head if connection.input.is_empty() => drop(self.remove_connection(key)),
             Role::Closing => drop(self.remove_connection(key)),
             Role::Head | Role::Body(_) => self.request_timed_out(key),
         }

@@ -115,6 +115,14 @@ impl Stream {
         }
     }
 
+    /// Ends it at once, in both directions: what was sent and not taken is forgotten, by the kernel too.
+    pub fn reset(self) {
+        if let Stream::Socket(socket) = &self {
+            // If this fails it ends in the usual way.
+            drop(socket.set_zero_linger());
+        }
+    }
+
     /// Ends the sending side: the peer sees the end after all that was sent.
     pub fn shut_down(&self) {
         match self {
