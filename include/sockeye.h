@@ -134,6 +134,12 @@
 // A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
 #define SOCKEYE_EVENT_NAMESPACE 19
 
+// `limits.outbound_high_bytes` or more wait to be written to the socket's connection; `data` is `{"bytes":n,"packets":m}`. Once, until:
+#define SOCKEYE_EVENT_OUTBOUND_HIGH 20
+
+// After OUTBOUND_HIGH what waits has fallen to `limits.outbound_low_bytes`; `data` as there.
+#define SOCKEYE_EVENT_OUTBOUND_LOW 21
+
 // `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
 // sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 #define SOCKEYE_EVENT_CLOSING 23
@@ -276,6 +282,9 @@
 
 // Emission flag: the host vouches that `data` is a JSON array in UTF-8; it is not checked, and anything else is undefined behaviour.
 #define SOCKEYE_TRUST_JSON 16
+
+// Emission flag: the packet (at most 1024 bytes, no attachments) passes ordinary events that wait, for those who read slowly.
+#define SOCKEYE_PRIORITY 64
 
 // `sockeye_send` flag: a binary message.
 #define SOCKEYE_BINARY 32
@@ -524,6 +533,13 @@ typedef struct sockeye_emission {
   size_t attachment_count;
   // Instead of name, data and attachments.
   const struct sockeye_message *prepared;
+  // Not to be written after this time; an acknowledgement that it asks for has its own time. 0 is without end.
+  uint32_t ttl_ms;
+  uint32_t reserved;
+  // What it is about, up to 256 bytes of any kind: under `SOCKEYE_OUTBOUND_CONFLATE` a later packet of the same namespace with the same
+  // key may take the place of this one. NULL is none.
+  const char *key;
+  size_t key_len;
 } sockeye_emission;
 
 // How `sockeye_engine_drain` ends an engine's sessions.
@@ -687,10 +703,12 @@ typedef struct sockeye_socket_info {
   // Rooms it is in, its own included.
   uint32_t room_count;
   uint64_t user;
-  // Bytes that wait to be written to its connection.
+  // Bytes that wait to be written to its connection, all of its namespaces' together.
   uint64_t buffered_bytes;
   // Its public id, zero-terminated, 20 characters.
   char id[24];
+  // Packets that wait to be written to its connection.
+  uint64_t buffered_packets;
 } sockeye_socket_info;
 
 // Whom it concerns: the sockets of a namespace (or of all the namespaces of a pattern) in any of `rooms`, none of `except`, and not `from`.
@@ -1058,15 +1076,17 @@ sockeye_result sockeye_socket_disconnect(struct sockeye_engine *engine,
                                          uint32_t flags);
 
 // Emits to one socket. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK event that will come, exactly once.
-// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; FULL: it owes as many acknowledgements
-// as `limits.acks_awaited_max` allows.
+// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; TOO_BIG: the key, or what
+// `SOCKEYE_PRIORITY` is for; FULL: the socket owes as many acknowledgements as `limits.acks_awaited_max` allows, or its budget is used up and
+// the policy is `SOCKEYE_OUTBOUND_DROP_NEWEST`. After an error no ACK event comes.
 sockeye_result sockeye_emit(struct sockeye_engine *engine,
                             sockeye_socket socket,
                             const struct sockeye_emission *emission,
                             sockeye_token *ack_out);
 
-// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that
-// owes as many acknowledgements as `limits.acks_awaited_max` allows is then left out, and the engine counts that.
+// Emits to all that the target means; under `SOCKEYE_OUTBOUND_DROP_NEWEST` those whose budget is used up are left out. With
+// `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that owes as many acknowledgements as
+// `limits.acks_awaited_max` allows is then left out, and the engine counts that.
 sockeye_result sockeye_broadcast(struct sockeye_engine *engine,
                                  const struct sockeye_target *target,
                                  const struct sockeye_emission *emission,

@@ -240,6 +240,12 @@ public:
     Self &compress(bool on) noexcept { return on ? self() : flag(SOCKEYE_COMPRESS_OFF); }
     // The host vouches that the arguments are a JSON array.
     Self &trust_json() noexcept { return flag(SOCKEYE_TRUST_JSON); }
+    // Small and urgent: it passes ordinary events that wait.
+    Self &priority() noexcept { return flag(SOCKEYE_PRIORITY); }
+    // Not written after this time.
+    Self &ttl(std::chrono::milliseconds time) noexcept { return ttl_ms_ = static_cast<std::uint32_t>(time.count()), self(); }
+    // What it is about: under SOCKEYE_OUTBOUND_CONFLATE a later one of the same key takes its place.
+    Self &key(std::string_view key) noexcept { return key_ = key, self(); }
     // How long emit_with_ack waits; its token comes back in a SOCKEYE_EVENT_ACK.
     Self &timeout(std::chrono::milliseconds time) noexcept {
         return timeout_ms_ = static_cast<std::uint32_t>(time.count()), self();
@@ -269,11 +275,15 @@ private:
     Status send(sockeye_emission emission, sockeye_token *token = nullptr) noexcept {
         emission.flags = flags_ | (token ? std::uint32_t{SOCKEYE_EXPECT_ACK} : 0);
         emission.timeout_ms = timeout_ms_;
+        emission.ttl_ms = ttl_ms_;
+        emission.key = key_.data();
+        emission.key_len = key_.size();
         emission.attachments = attachments_.data();
         emission.attachment_count = attachment_count_;
         return overflow_ ? Status(SOCKEYE_ERR_TOO_BIG) : self().submit(emission, token);
     }
-    std::uint32_t flags_ = 0, timeout_ms_ = 0;
+    std::uint32_t flags_ = 0, timeout_ms_ = 0, ttl_ms_ = 0;
+    std::string_view key_;
     std::size_t attachment_count_ = 0;
     std::array<sockeye_bytes, 10> attachments_{}; // as many as the official parser takes
 };

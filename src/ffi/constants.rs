@@ -89,6 +89,10 @@ pub const SOCKEYE_EVENT_CLOSED: u32 = 17;
 pub const SOCKEYE_EVENT_CONNECTION_ERROR: u32 = 18;
 /// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
 pub const SOCKEYE_EVENT_NAMESPACE: u32 = 19;
+/// `limits.outbound_high_bytes` or more wait to be written to the socket's connection; `data` is `{"bytes":n,"packets":m}`. Once, until:
+pub const SOCKEYE_EVENT_OUTBOUND_HIGH: u32 = 20;
+/// After OUTBOUND_HIGH what waits has fallen to `limits.outbound_low_bytes`; `data` as there.
+pub const SOCKEYE_EVENT_OUTBOUND_LOW: u32 = 21;
 /// `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
 /// sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 pub const SOCKEYE_EVENT_CLOSING: u32 = 23;
@@ -205,6 +209,8 @@ pub const SOCKEYE_LOCAL: u32 = 4;
 pub const SOCKEYE_EXPECT_ACK: u32 = 8;
 /// Emission flag: the host vouches that `data` is a JSON array in UTF-8; it is not checked, and anything else is undefined behaviour.
 pub const SOCKEYE_TRUST_JSON: u32 = 16;
+/// Emission flag: the packet (at most 1024 bytes, no attachments) passes ordinary events that wait, for those who read slowly.
+pub const SOCKEYE_PRIORITY: u32 = 64;
 /// `sockeye_send` flag: a binary message.
 pub const SOCKEYE_BINARY: u32 = 32;
 

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use super::boundary::*;
 use super::constants::*;
-use super::convert::{arguments, with_emission, with_target};
+use super::convert::{arguments, check_plain, with_emission, with_target};
 use super::engine::sockeye_engine;
 use super::types::*;
 use crate::queue::Outbox;
@@ -47,8 +47,9 @@ pub(super) fn with_outbox<T>(run: impl FnOnce(&mut Outbox) -> Outcome<T>) -> Out
 }
 
 /// Emits to one socket. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK event that will come, exactly once.
-/// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; FULL: it owes as many acknowledgements
-/// as `limits.acks_awaited_max` allows.
+/// STALE: the socket has left; GONE: it is being disconnected; BAD_JSON: `data` is no JSON array; TOO_BIG: the key, or what
+/// `SOCKEYE_PRIORITY` is for; FULL: the socket owes as many acknowledgements as `limits.acks_awaited_max` allows, or its budget is used up and
+/// the policy is `SOCKEYE_OUTBOUND_DROP_NEWEST`. After an error no ACK event comes.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `emission` is NULL or valid, pointers inside included; `ack_out` is NULL or valid for writing.
@@ -72,8 +73,9 @@ pub unsafe extern "C" fn sockeye_emit(
     }
 }
 
-/// Emits to all that the target means. With `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that
-/// owes as many acknowledgements as `limits.acks_awaited_max` allows is then left out, and the engine counts that.
+/// Emits to all that the target means; under `SOCKEYE_OUTBOUND_DROP_NEWEST` those whose budget is used up are left out. With
+/// `SOCKEYE_EXPECT_ACK`, `*ack_out` is the token of the ACK events that will come; a socket that owes as many acknowledgements as
+/// `limits.acks_awaited_max` allows is then left out, and the engine counts that.
 ///
 /// # Safety
 /// As `sockeye_emit`; `target` is NULL or valid, pointers inside included.
@@ -244,12 +246,14 @@ unsafe fn operation(engine: &sockeye_engine, op: *mut sockeye_op) -> Outcome<()>
                     return acknowledge(engine, given.token, (std::ptr::null(), 0), (std::ptr::null(), 0), false);
                 }
                 let what = sized(given.emission, "emission")?;
+                check_plain(&what, "an acknowledgement")?;
                 let attachments = (what.attachments, what.attachment_count);
                 let trusted = what.flags & SOCKEYE_TRUST_JSON != 0;
                 acknowledge(engine, given.token, (what.data, what.data_len), attachments, trusted)
             }
             SOCKEYE_OP_SEND => {
                 let message = sized(given.emission, "emission")?;
+                check_plain(&message, "a raw message")?;
                 let attachments = (message.attachments, message.attachment_count);
                 with_bytes(attachments, "emission.attachments", |attachments| match *attachments {
                     [binary] => server.send_raw(given.socket, binary, true),
@@ -290,6 +294,9 @@ pub unsafe extern "C" fn sockeye_message_new(
             let namespace = engine.server().namespace_by_id(nsp).filter(|namespace| !namespace.name.is_empty());
             let namespace =
                 namespace.ok_or_else(|| Error::new(Code::Invalid, format!("there is no namespace {nsp}")))?;
+            if !emission.is_null() {
+                check_plain(&*sized(emission, "emission")?, "a prepared message")?;
+            }
             let encoded = with_emission(engine, emission, |emission| {
                 match (emission.payload, emission.payload.parts(&namespace.name, None)) {
                     (Payload::Parts { .. }, Some((parts, attachments))) => Ok(Encoded::event(&parts, attachments)),

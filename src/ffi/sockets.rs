@@ -29,6 +29,7 @@ pub unsafe extern "C" fn sockeye_socket_get_info(
     unsafe {
         on_engine(engine, |engine| {
             let socket = engine.server().socket(socket)?;
+            let level = socket.client.outbound(|out| out.level());
             let mut id = [0; 24];
             for (to, from) in id.iter_mut().zip(socket.sid.as_str().bytes()) {
                 *to = from as c_char;
@@ -41,8 +42,9 @@ pub unsafe extern "C" fn sockeye_socket_get_info(
                 connected: u32::from(socket.state() == State::Connected),
                 room_count: socket.room_count() as u32,
                 user: socket.user(),
-                buffered_bytes: socket.client.outbound(|out| out.len()) as u64,
+                buffered_bytes: level.bytes as u64,
                 id,
+                buffered_packets: level.packets.into(),
             };
             write_sized(out, size as usize, &info, "out")?;
             Ok(SOCKEYE_OK)

@@ -240,6 +240,13 @@ pub struct sockeye_emission {
     pub attachment_count: usize,
     /// Instead of name, data and attachments.
     pub prepared: *const super::sockeye_message,
+    /// Not to be written after this time; an acknowledgement that it asks for has its own time. 0 is without end.
+    pub ttl_ms: u32,
+    pub reserved: u32,
+    /// What it is about, up to 256 bytes of any kind: under `SOCKEYE_OUTBOUND_CONFLATE` a later packet of the same namespace with the same
+    /// key may take the place of this one. NULL is none.
+    pub key: *const core::ffi::c_char,
+    pub key_len: usize,
 }
 
 /// Whom it concerns: the sockets of a namespace (or of all the namespaces of a pattern) in any of `rooms`, none of `except`, and not `from`.
@@ -298,10 +305,12 @@ pub struct sockeye_socket_info {
     /// Rooms it is in, its own included.
     pub room_count: u32,
     pub user: u64,
-    /// Bytes that wait to be written to its connection.
+    /// Bytes that wait to be written to its connection, all of its namespaces' together.
     pub buffered_bytes: u64,
     /// Its public id, zero-terminated, 20 characters.
     pub id: [core::ffi::c_char; 24],
+    /// Packets that wait to be written to its connection.
+    pub buffered_packets: u64,
 }
 
 /// One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.

@@ -161,6 +161,11 @@ impl Connection {
         self.unsent.as_mut().is_some_and(|unsent| std::mem::take(&mut unsent.taken) >= PROGRESS_MIN)
     }
 
+    /// How many bytes wait for the kernel.
+    pub fn unsent_len(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+    }
+
     /// Writes bytes, after those that wait.
     pub fn write(&mut self, bytes: &[u8]) -> Written {
         if let Some(unsent) = &mut self.unsent {
@@ -172,7 +177,7 @@ impl Connection {
             match self.stream.send(rest) {
                 Ok(written) => sent += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let run = Run { bytes: rest.to_vec(), shared: Vec::new() };
+                    let run = Run { bytes: rest.to_vec(), ..Run::default() };
                     self.unsent = Some(Box::new(Unsent { run, ..Unsent::default() }));
                     return self.await_writable();
                 }
@@ -287,6 +292,12 @@ impl Unsent {
         stream.send_vectored(&pieces[..count])
     }
 
+    /// Bytes that are left.
+    fn len(&self) -> usize {
+        let shared = self.run.shared.iter().skip(self.shared_sent).map(|(_, frame)| frame.len()).sum::<usize>();
+        self.run.bytes.len() - self.bytes_sent + shared - self.within
+    }
+
     /// Counts what was sent; true if that was all.
     fn advance(&mut self, mut written: usize) -> bool {
         while written > 0 {
@@ -323,10 +334,11 @@ mod tests {
     fn progress_counts_through_bytes_and_shared_frames_in_order() {
         let shared = vec![(2, Bytes::from_static(b"SHARED")), (2, Bytes::from_static(b"!"))];
         for step in 1..=11 {
-            let run = Run { bytes: b"abcd".to_vec(), shared: shared.clone() };
+            let run = Run { bytes: b"abcd".to_vec(), shared: shared.clone(), ..Run::default() };
             let mut unsent = Unsent { run, ..Unsent::default() };
             let mut left = 11;
             while left > step {
+                assert_eq!(unsent.len(), left);
                 assert!(!unsent.advance(step), "{left} left, {step} written");
                 left -= step;
             }

@@ -172,7 +172,7 @@ impl Shard {
         }
         let packet = self.open_packet(session);
         if let Some(session) = self.sessions.get(session) {
-            session.client.send(|out| out.text(packet.len(), false, |out| out.extend_from_slice(packet.as_bytes())));
+            session.client.send(|out| out.control(packet.as_bytes()));
         }
         self.answer_handshake(key, head, session, initial_lines);
     }
@@ -197,9 +197,10 @@ impl Shard {
     ) -> Option<Key> {
         let handshake = handshake_of(head, self.client_of(self.connections.get(key)?, head));
         let shard = (self.index, self.mailbox.clone());
+        let budget = self.server.budget.clone();
         let client = self.server.sessions.try_insert(|id| {
             let sid = Sid::new(id as u32).ok()?;
-            Some(Arc::new(Client::new(id, sid, shard, transport, base64, handshake)))
+            Some(Arc::new(Client::new(id, sid, shard, transport, base64, budget, handshake)))
         })?;
         let (now_ms, timing) = (self.now_ms(), self.config.timing);
         let session_key = self.sessions.next_key();

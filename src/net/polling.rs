@@ -24,10 +24,10 @@ impl Shard {
             return self.overlap(key, &head, session_key, "overlap from client");
         }
         *get = Some(key);
-        let closing = session.closing.is_some();
+        let (closing, now_ms) = (session.closing.is_some(), self.now_us / 1000);
         let waits = session.client.outbound(|out| {
             out.set_writable(true);
-            out.is_empty()
+            !out.has_packets(now_ms)
         });
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Poll { session: session_key, head: Box::new(head) };
@@ -51,8 +51,9 @@ impl Shard {
 
     /// Answers the poll that waits with what is queued.
     pub fn answer_poll(&mut self, session_key: Key, key: Key) {
+        let now_ms = self.now_ms();
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if session.client.outbound(|out| out.is_empty()) {
+        if !session.client.outbound(|out| out.has_packets(now_ms)) {
             return;
         }
         if let Active::Polling { get, .. } = &mut session.active {
@@ -67,11 +68,12 @@ impl Shard {
 
     /// Answers a request with a session's queued packets.
     pub fn answer_poll_with(&mut self, key: Key, head: &Head, client: Arc<Client>, lines: &[u8]) {
+        let now_ms = self.now_ms();
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
         let compress = client.outbound(|out| {
             out.set_writable(false);
-            out.take_payload(&mut payload)
+            out.take_payload(now_ms, &mut payload)
         });
         if let Some(index) = self.session_of(&client).and_then(|key| self.sessions.get(key)?.jsonp.as_deref()) {
             let mut script = Vec::with_capacity(payload.len() + 32);
@@ -229,7 +231,7 @@ impl Shard {
     /// Queues a packet of one character.
     fn send_control(&mut self, session_key: Key, packet: u8) {
         if let Some(session) = self.sessions.get(session_key) {
-            session.client.send(|out| out.text(1, false, |out| out.push(packet)));
+            session.client.send(|out| out.control(&[packet]));
         }
     }
 
@@ -281,7 +283,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let Active::Polling { get, .. } = session.active else { return };
         if let Some(poll) = get {
-            session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+            session.client.send(|out| out.control(b"6"));
             self.answer_poll(session_key, poll);
         }
         self.end_session(session_key, &Cause::new(Reason::TransportClose), End::Abrupt);
@@ -291,7 +293,7 @@ impl Shard {
     pub fn release_poll(&mut self, session_key: Key) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         if let Active::Polling { get: Some(poll), .. } = session.active {
-            session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+            session.client.send(|out| out.control(b"6"));
             self.answer_poll(session_key, poll);
         }
     }

@@ -8,13 +8,17 @@ use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
 use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
 use crate::proto::websocket::{self, Opcode};
-use crate::server::{Cause, Client, Connection as Sockets, Context, NEVER, Reason, Socket, Transport};
+use crate::server::event::{EVENT_OUTBOUND_HIGH, EVENT_OUTBOUND_LOW};
+use crate::server::{Cause, Client, Connection as Sockets, Context, Level, NEVER, Notice, Reason, Socket, Transport};
 
 /// How long a session on polling that the server closed waits for the poll that is told so (server-behaviour.md 2.12).
 const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 
 /// How long a session on WebSocket that the server closed waits for the kernel to take what is queued for it.
 const ORDERLY_CLOSE_TIMEOUT_MS: u64 = 5_000;
+
+/// Parts of a backlog that one turn writes to a client who takes them: 16 MiB, after which the others have their turn.
+const FLUSHES_PER_TURN: usize = 64;
 
 /// Where a session's packets go.
 #[derive(Clone, Copy, Debug)]
@@ -109,10 +113,10 @@ impl Shard {
     fn tick(&mut self, key: Key, tick: Tick) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         match tick {
-            Tick::Ping => session.client.send(|out| out.text(1, false, |out| out.push(b'2'))),
+            Tick::Ping => session.client.send(|out| out.control(b"2")),
             Tick::Noop => {
                 if let Active::Polling { get: Some(_), .. } = session.active {
-                    session.client.send(|out| out.text(1, false, |out| out.push(b'6')));
+                    session.client.send(|out| out.control(b"6"));
                 }
             }
             Tick::UpgradeTimeout => {
@@ -152,23 +156,61 @@ impl Shard {
     pub fn flush(&mut self, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         match session.active {
-            Active::Polling { get: Some(poll), .. } => self.answer_poll(key, poll),
-            Active::Polling { get: None, .. } => {}
+            Active::Polling { get, .. } => {
+                self.see_to_outbound(key);
+                if let Some(poll) = get {
+                    self.answer_poll(key, poll);
+                    self.see_to_outbound(key);
+                }
+            }
             Active::WebSocket(connection) => self.flush_websocket(key, connection),
         }
     }
 
     fn flush_websocket(&mut self, key: Key, connection_key: Key) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let Some(connection) = self.connections.get_mut(connection_key) else { return };
-        if connection.is_blocked() {
-            return;
+        let now_ms = self.now_ms();
+        for _ in 0..FLUSHES_PER_TURN {
+            let Some(session) = self.sessions.get_mut(key) else { return };
+            let Some(connection) = self.connections.get_mut(connection_key) else { return };
+            if connection.is_blocked() {
+                return self.see_to_outbound(key);
+            }
+            let run = session.client.outbound(|out| out.take_run(now_ms));
+            let (see_to, more, packets) = (run.notice || run.watched, run.more, run.packets);
+            match connection.write_run(run) {
+                Written::All => {}
+                Written::Blocked => {
+                    let left = Level { bytes: connection.unsent_len(), packets };
+                    session.client.outbound(|out| out.set_blocked(left));
+                }
+                Written::Failed => return self.peer_failed(connection_key),
+            }
+            if see_to {
+                self.see_to_outbound(key);
+            }
+            if !more {
+                return;
+            }
         }
-        let run = session.client.outbound(|out| out.take_run());
-        match connection.write_run(run) {
-            Written::All => {}
-            Written::Blocked => session.client.outbound(|out| out.set_writable(false)),
-            Written::Failed => self.peer_failed(connection_key),
+        self.mailbox.mark_dirty(key.index);
+    }
+
+    /// Does what a session's queue asks for: the host hears how much waits, or the session ends because of it.
+    fn see_to_outbound(&mut self, key: Key) {
+        while let Some(session) = self.sessions.get_mut(key) {
+            let Some(notice) = session.client.outbound(|out| out.take_notice()) else { return };
+            let (kind, level) = match notice {
+                Notice::High(level) => (EVENT_OUTBOUND_HIGH, level),
+                Notice::Low(level) => (EVENT_OUTBOUND_LOW, level),
+                Notice::Overflow(limit, value) => {
+                    // The official server's word for closing a client to which it still has something to write.
+                    let cause = Cause::because(Reason::ForcedServerClose, "more waits for the client than may wait");
+                    return self.end_session(key, &cause.limit(limit, value), End::Abrupt);
+                }
+            };
+            let mut cx =
+                Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
+            session.sockets.outbound_level(&mut cx, kind, level);
         }
     }
 
@@ -179,7 +221,15 @@ impl Shard {
             return;
         }
         match connection.write_unsent() {
-            Written::Blocked => {}
+            Written::Blocked => {
+                if let Role::WebSocket { session, candidate: false, .. } = connection.role {
+                    let left = connection.unsent_len();
+                    if let Some(session) = self.sessions.get_mut(session) {
+                        session.client.outbound(|out| out.set_left(left));
+                    }
+                    self.see_to_outbound(session);
+                }
+            }
             Written::Failed => self.peer_failed(key),
             Written::All => self.all_is_sent(key),
         }
@@ -238,10 +288,15 @@ impl Shard {
         let Some(Active::WebSocket(connection)) = self.sessions.get(key).map(|session| session.active) else {
             return false;
         };
-        self.flush_websocket(key, connection);
-        let blocked = self.connections.get(connection).is_some_and(Connection::is_blocked);
         let waits = |session: &Session| session.client.outbound(|out| !out.is_empty());
-        blocked && self.sessions.get(key).is_some_and(waits)
+        loop {
+            self.flush_websocket(key, connection);
+            let waits = self.sessions.get(key).is_some_and(waits);
+            match self.connections.get(connection).map(Connection::is_blocked) {
+                Some(false) if waits => {}
+                blocked => return waits && blocked == Some(true),
+            }
+        }
     }
 
     /// A session that the server closed goes when the kernel has taken what was queued for it.
@@ -270,7 +325,7 @@ impl Shard {
                 self.close_websocket(connection, None);
             }
             Active::Polling { get: Some(poll), .. } => {
-                session.client.send(|out| out.text(1, false, |out| out.push(b'1')));
+                session.client.send(|out| out.control(b"1"));
                 self.answer_poll(key, poll);
             }
             Active::Polling { get: None, .. } => {}

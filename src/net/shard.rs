@@ -189,7 +189,10 @@ impl Shard {
     }
 
     fn is_quiet(&self) -> bool {
-        self.ready.is_empty() && self.mailbox.is_idle() && self.peers.inbox(self.index).is_empty()
+        self.out.is_empty()
+            && self.ready.is_empty()
+            && self.mailbox.is_idle()
+            && self.peers.inbox(self.index).is_empty()
     }
 
     /// Sets the alarm for the next timer; false if that is now.

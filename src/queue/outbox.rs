@@ -38,6 +38,11 @@ impl Outbox {
         &mut self.chunks[at].1
     }
 
+    /// Whether nothing waits to be handed over.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// Whether so much was gathered that it had better be handed over before there is more: what is read next would push it out of
     /// the processor's caches.
     pub fn is_large(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use super::budget::Budget;
 use super::handshake::Handshake;
 use super::mailbox::Mailbox;
 use super::outbound::Outbound;
@@ -48,13 +49,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// A session that starts on `transport`; `shard` is its index and mailbox, `base64` keeps binary frames from it.
+    /// A session that starts on `transport`; `shard` is its index and mailbox, `base64` keeps binary frames from it, `budget` bounds what
+    /// may wait for it.
     pub fn new(
         id: u64,
         sid: Sid,
         shard: (usize, Arc<Mailbox>),
         transport: Transport,
         base64: bool,
+        budget: Arc<Budget>,
         handshake: Handshake,
     ) -> Client {
         Client {
@@ -66,7 +69,7 @@ impl Client {
             handshake,
             index: AtomicU32::new(u32::MAX),
             transport: AtomicU8::new(transport as u8),
-            outbound: Mutex::new(Outbound::new(transport == Transport::WebSocket, base64)),
+            outbound: Mutex::new(Outbound::new(transport == Transport::WebSocket, base64, budget)),
         }
     }
 
@@ -96,15 +99,16 @@ impl Client {
     }
 
     /// Queues packets for the next flush; `queue` runs under the connection's lock, so what it adds stays together.
-    pub fn send(&self, queue: impl FnOnce(&mut Outbound)) {
-        let turned = {
+    pub fn send<T>(&self, queue: impl FnOnce(&mut Outbound) -> T) -> T {
+        let (queued, turned) = {
             let mut outbound = self.outbound.lock();
-            queue(&mut outbound);
-            outbound.turned_dirty()
+            let queued = queue(&mut outbound);
+            (queued, outbound.turned_dirty())
         };
         if turned {
             self.mailbox.mark_dirty(self.index());
         }
+        queued
     }
 
     /// Looks at, or flushes, what waits.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::acks::{Awaited, partial_flag};
 use super::atoms::AtomCache;
+use super::budget::Level;
 use super::client::Client;
 use super::event::*;
 use super::limits::Limits;
@@ -292,11 +293,9 @@ impl Connection {
         }
         self.connect_deadline_ms = NEVER;
         // Before broadcasts can find it: no event comes before the answer to CONNECT.
-        self.client.send(|out| {
-            let mut packet = vec![b'4'];
-            socket_packet::write_connect(&socket.nsp.name, socket.sid.as_str(), None, &mut packet);
-            out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
-        });
+        let mut packet = vec![b'4'];
+        socket_packet::write_connect(&socket.nsp.name, socket.sid.as_str(), None, &mut packet);
+        send_text(&self.client, &packet);
         self.joined(cx, socket);
     }
 
@@ -317,11 +316,9 @@ impl Connection {
     }
 
     fn refuse(&self, nsp: &str, message: Option<&str>, data: Option<&str>) {
-        self.client.send(|out| {
-            let mut packet = vec![b'4'];
-            socket_packet::write_connect_error(nsp, message, data, &mut packet);
-            out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
-        });
+        let mut packet = vec![b'4'];
+        socket_packet::write_connect_error(nsp, message, data, &mut packet);
+        send_text(&self.client, &packet);
     }
 
     /// The host disconnected a socket.
@@ -354,6 +351,14 @@ impl Connection {
         for socket in self.sockets.iter().filter(|socket| socket.state() == State::Connected) {
             let name = self.client.transport().name();
             cx.out.push(&socket.nsp.queue, &Event { name, ..event_of(EVENT_UPGRADE, socket, cx.now_us) });
+        }
+    }
+
+    /// So much waits for the client that the host is told, or so little again.
+    pub fn outbound_level(&self, cx: &mut Context<'_>, kind: u32, level: Level) {
+        let data = format!("{{\"bytes\":{},\"packets\":{}}}", level.bytes, level.packets);
+        for socket in self.sockets.iter().filter(|socket| socket.state() == State::Connected) {
+            cx.out.push(&socket.nsp.queue, &Event { data: &data, ..event_of(kind, socket, cx.now_us) });
         }
     }
 
@@ -400,11 +405,14 @@ pub fn event_of(kind: u32, socket: &Socket, time_us: u64) -> Event<'static> {
 
 /// Queues a DISCONNECT packet.
 pub fn send_disconnect(socket: &Socket) {
-    socket.client.send(|out| {
-        let mut packet = vec![b'4'];
-        socket_packet::write_disconnect(&socket.nsp.name, &mut packet);
-        out.text(packet.len(), true, |out| out.extend_from_slice(&packet));
-    });
+    let mut packet = vec![b'4'];
+    socket_packet::write_disconnect(&socket.nsp.name, &mut packet);
+    send_text(&socket.client, &packet);
+}
+
+/// Queues a packet that is never dropped. If there is no room for it the client is disconnected, and gets nothing more.
+fn send_text(client: &Client, packet: &[u8]) {
+    let (Ok(()) | Err(_)) = client.send(|out| out.text(packet));
 }
 
 fn message(

@@ -17,6 +17,8 @@ pub const EVENT_LISTEN_ERROR: u32 = 16;
 pub const EVENT_CLOSED: u32 = 17;
 pub const EVENT_CONNECTION_ERROR: u32 = 18;
 pub const EVENT_NAMESPACE: u32 = 19;
+pub const EVENT_OUTBOUND_HIGH: u32 = 20;
+pub const EVENT_OUTBOUND_LOW: u32 = 21;
 pub const EVENT_HTTP: u32 = 22;
 pub const EVENT_CLOSING: u32 = 23;
 

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use super::acks::{Awaited, BroadcastAck};
 use super::adapter::Operation;
+use super::backlog::Special;
+use super::budget::Refused;
 use super::command::Command;
 use super::connection::send_disconnect;
 use super::deadlines::Due;
 use super::emission::{Emission, Payload};
+use super::encoded::Encoded;
 use super::error::{Code, Error};
 use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
+use super::limits::OutboundPolicy;
 use super::metrics::Count;
 use super::namespace::{Namespace, Target};
-use super::outbound::Encoded;
+use super::outbound::Delivery;
 use super::push_room_changes;
 use super::root::Server;
 use super::slots::{Kind, generation_of, kind_of, slot_of};
@@ -65,6 +69,8 @@ impl Server {
         let Some((parts, attachments)) = emission.payload.parts(&socket.nsp.name, Some(ack)) else {
             return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
         };
+        let special = self.special(emission, &socket.nsp)?;
+        let how = Delivery { compress: emission.compress, special: special.as_ref() };
         let token = self.next_completion();
         let max = self.config.limits.acks_awaited_max;
         if !socket.await_ack(wire_id, Awaited::One(token), max) {
@@ -75,11 +81,16 @@ impl Server {
         if !socket.is_open() && socket.take_awaited(wire_id).is_some() {
             return Err(gone(socket));
         }
-        socket.client.send(|out| {
-            if !emission.volatile || out.is_writable() {
-                out.event(&parts, attachments, emission.compress);
-            }
+        let queued = socket.client.send(|out| {
+            let dropped = emission.volatile && !out.is_writable();
+            (!dropped).then(|| out.event(&parts, attachments, how))
         });
+        // A token that was completed meanwhile is in an event already.
+        if let Err(error) = self.settle_queued(queued)
+            && socket.take_awaited(wire_id).is_some()
+        {
+            return Err(error);
+        }
         if timeout_ms > 0 {
             self.set_deadline(socket, timeout_ms, Due::Ack { socket: socket.id, wire_id });
         }
@@ -92,17 +103,35 @@ impl Server {
         {
             return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
         }
-        socket.client.send(|out| {
+        let special = self.special(emission, &socket.nsp)?;
+        let how = Delivery { compress: emission.compress, special: special.as_ref() };
+        let queued = socket.client.send(|out| {
             if emission.volatile && !out.is_writable() {
-                return;
+                return None;
             }
             match (emission.payload, emission.payload.parts(&socket.nsp.name, None)) {
-                (_, Some((parts, attachments))) => out.event(&parts, attachments, emission.compress),
-                (Payload::Prepared(prepared), None) => out.encoded(&prepared.encoded, emission.compress),
-                (Payload::Parts { .. }, None) => {}
+                (_, Some((parts, attachments))) => Some(out.event(&parts, attachments, how)),
+                (Payload::Prepared(prepared), None) => Some(out.encoded(&prepared.encoded, how)),
+                (Payload::Parts { .. }, None) => None,
             }
         });
-        Ok(())
+        self.settle_queued(queued)
+    }
+
+    fn special(&self, emission: &Emission<'_>, namespace: &Namespace) -> Result<Option<Arc<Special>>, Error> {
+        let conflates = self.budget.policy == OutboundPolicy::Conflate;
+        emission.special(namespace, conflates, || self.now_us() / 1000)
+    }
+
+    /// What the host is told of a packet for one socket; `None` is a volatile one that was dropped.
+    fn settle_queued(&self, queued: Option<Result<(), Refused>>) -> Result<(), Error> {
+        match queued {
+            Some(queued) => queued.map_err(refused),
+            None => {
+                self.metrics.count(Count::VolatileDropped);
+                Ok(())
+            }
+        }
     }
 
     fn set_deadline(&self, socket: &Socket, timeout_ms: u32, due: Due) {
@@ -123,8 +152,7 @@ impl Server {
             let socket = socket.ok_or_else(stale)?;
             let id = socket.settle(generation_of(token)).ok_or_else(stale)?;
             let parts = AckParts { nsp: &socket.nsp.name, id, args, attachments: attachments.len() as u32 };
-            socket.client.send(|out| out.ack(&parts, attachments, true));
-            Ok(())
+            socket.client.send(|out| out.ack(&parts, attachments)).map_err(refused)
         })
     }
 
@@ -137,14 +165,8 @@ impl Server {
             ));
         }
         let socket = self.open_socket(socket)?;
-        socket.client.send(|out| match binary {
-            true => out.binary(data, true),
-            false => out.text(1 + data.len(), true, |out| {
-                out.push(b'4');
-                out.extend_from_slice(data);
-            }),
-        });
-        Ok(())
+        let queued = socket.client.send(|out| if binary { out.binary(data) } else { out.message(data) });
+        queued.map_err(refused)
     }
 
     /// Emits to all that the target means; the token of the acknowledgements, if they are wanted.
@@ -170,14 +192,15 @@ impl Server {
         for namespace in &namespaces {
             match emission.payload {
                 Payload::Prepared(prepared) if prepared.nsp == namespace.id => {
-                    deliver(namespace, target, emission, &prepared.encoded, |_| true);
+                    self.deliver(namespace, target, emission, &prepared.encoded, |_, _| true)?;
                 }
                 Payload::Prepared(_) => {
                     return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
                 }
                 Payload::Parts { .. } => {
                     if let Some((parts, attachments)) = emission.payload.parts(&namespace.name, None) {
-                        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |_| true);
+                        let encoded = Encoded::event(&parts, attachments);
+                        self.deliver(namespace, target, emission, &encoded, |_, _| true)?;
                     }
                 }
             }
@@ -202,15 +225,22 @@ impl Server {
         let broadcast = Arc::new(BroadcastAck::new(token, namespace.clone(), wire_id));
         let (mut receivers, max) = (Vec::new(), self.config.limits.acks_awaited_max);
         // The wait is registered before the packet is queued, or a reply could come too early.
-        deliver(namespace, target, emission, &Encoded::event(&parts, attachments), |socket| {
-            let has_room = socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()), max);
-            if has_room {
-                receivers.push(socket.id);
-            } else {
-                self.metrics.count(Count::AckRequestsSkipped);
+        let encoded = Encoded::event(&parts, attachments);
+        self.deliver(namespace, target, emission, &encoded, |socket, step| match step {
+            Step::Before => {
+                let has_room = socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()), max);
+                if has_room {
+                    receivers.push(socket.id);
+                } else {
+                    self.metrics.count(Count::AckRequestsSkipped);
+                }
+                has_room
             }
-            has_room
-        });
+            Step::Refused => {
+                receivers.pop();
+                socket.take_awaited(wire_id).is_some()
+            }
+        })?;
         self.publish(namespace, target, &Operation::Broadcast(emission));
         broadcast.expect(receivers, out, self.now_us());
         let at_ms = self.now_us() / 1000 + u64::from(timeout_ms);
@@ -220,6 +250,34 @@ impl Server {
             mailbox.wake();
         }
         Ok(token)
+    }
+
+    /// Queues one encoded packet to each that the target means; who has no room is left out. `register` sees each receiver
+    /// first and may leave it out, and hears of those who were.
+    fn deliver(
+        &self,
+        namespace: &Namespace,
+        target: &Target<'_>,
+        emission: &Emission<'_>,
+        encoded: &Encoded,
+        mut register: impl FnMut(&Arc<Socket>, Step) -> bool,
+    ) -> Result<(), Error> {
+        let special = self.special(emission, namespace)?;
+        let how = Delivery { compress: emission.compress, special: special.as_ref() };
+        let mut dropped = 0;
+        namespace.each(target, |socket| {
+            if emission.volatile && !socket.client.outbound(|out| out.is_writable()) {
+                dropped += 1;
+                return;
+            }
+            if register(socket, Step::Before) && socket.client.send(|out| out.encoded(encoded, how)).is_err() {
+                register(socket, Step::Refused);
+            }
+        });
+        if dropped > 0 {
+            self.metrics.add(Count::VolatileDropped, dropped);
+        }
+        Ok(())
     }
 
     fn publish(&self, namespace: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
@@ -377,22 +435,19 @@ fn check_rooms(rooms: &[&str]) -> Result<(), Error> {
     }
 }
 
-/// Queues one encoded packet to each that the target means. `register` sees each receiver first, and may leave it out.
-fn deliver(
-    namespace: &Namespace,
-    target: &Target<'_>,
-    emission: &Emission<'_>,
-    encoded: &Encoded,
-    mut register: impl FnMut(&Arc<Socket>) -> bool,
-) {
-    namespace.each(target, |socket| {
-        if emission.volatile && !socket.client.outbound(|out| out.is_writable()) {
-            return;
+/// Where the delivery to one receiver is.
+enum Step {
+    Before,
+    Refused,
+}
+
+fn refused(refused: Refused) -> Error {
+    match refused {
+        Refused::Full => Error::new(Code::Full, "what waits for the client has used its budget up"),
+        Refused::Ending => {
+            Error::new(Code::Gone, "what waits for the client has used its budget up: it is being disconnected")
         }
-        if register(socket) {
-            socket.client.send(|out| out.encoded(encoded, emission.compress));
-        }
-    });
+    }
 }
 
 fn disconnect(socket: &Arc<Socket>, close: bool) {

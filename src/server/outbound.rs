@@ -2,16 +2,36 @@
 //!
 //! Packets are put in the form that the connection's transport writes: WebSocket frames in one run of bytes, so that a flush is one
 //! system call and needs no list of buffers; or, for polling, packets beside their ends, since a payload is put together when a
-//! request for it is there. A large packet that many share is a reference instead of a copy.
+//! request for it is there. A large packet that many share is a reference instead of a copy. This flat form is all that most
+//! connections ever need.
+//!
+//! It turns into a [`Backlog`] of packets as objects when one of them is to be told from the others: an emission has a time to live,
+//! a key or priority; the budget is used up and something has to go; or more waits than one flush takes. Then the flat form is empty,
+//! until the backlog is.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::backlog::{Backlog, Special};
+use super::budget::{Budget, Level, Refused};
+use super::encoded::Encoded;
+use super::frames::{self, Class};
+use super::metrics::Count;
 use super::pool;
-
 use crate::proto::engine_packet;
-use crate::proto::payload;
 use crate::proto::socket_packet::{AckParts, EventParts};
 use crate::proto::websocket::{self, Opcode};
+use content::Content;
+use taking::payloads;
+
+mod bounds;
+mod content;
+#[cfg(test)]
+mod model;
+mod taking;
+
+pub use taking::Run;
 
 /// From this length on a shared frame is queued by reference: below, copying costs less than a reference count and one more buffer
 /// for the kernel (measured: see docs/execution.md).
@@ -27,47 +47,19 @@ enum Form {
     Closed,
 }
 
-/// A packet encoded once for many receivers.
-#[derive(Debug)]
-pub struct Encoded {
-    text: Frame,
-    attachments: Vec<Frame>,
-}
-
-/// A WebSocket frame, with the place where its payload starts.
-#[derive(Debug)]
-struct Frame {
-    bytes: Bytes,
-    payload_at: usize,
-}
-
-impl Frame {
-    fn new(op: Opcode, payload_len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut bytes = Vec::with_capacity(websocket::header_len(payload_len) + payload_len);
-        websocket::write_header(op, payload_len, &mut bytes);
-        let payload_at = bytes.len();
-        write(&mut bytes);
-        Frame { bytes: bytes.into(), payload_at }
-    }
-}
-
-impl Encoded {
-    /// Encodes an event for every transport of Engine.IO 4.
-    pub fn event(parts: &EventParts<'_>, attachments: &[&[u8]]) -> Encoded {
-        let text = Frame::new(Opcode::Text, 1 + parts.len(), |out| {
-            out.push(b'4');
-            parts.write(out);
-        });
-        let binary = |data: &&[u8]| Frame::new(Opcode::Binary, data.len(), |out| out.extend_from_slice(data));
-        Encoded { text, attachments: attachments.iter().map(binary).collect() }
-    }
-}
-
 /// The end of a polling packet, and whether it is binary.
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     end: u32,
     binary: bool,
+}
+
+/// How to send a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivery<'a> {
+    /// It may be compressed.
+    pub compress: bool,
+    pub special: Option<&'a Arc<Special>>,
 }
 
 /// The queue of one connection.
@@ -78,6 +70,15 @@ pub struct Outbound {
     packets: Vec<Packet>,
     shared: Vec<(usize, Bytes)>,
     shared_len: usize,
+    /// Packets in the flat form, Engine.IO's own left out.
+    count: u32,
+    count_max: u32,
+    /// What the connection has taken and the kernel has not.
+    in_flight: Level,
+    /// Bytes above which a packet is looked at more closely: the budget, the high mark, or 0.
+    alarm: usize,
+    backlog: Option<Box<Backlog>>,
+    budget: Arc<Budget>,
     /// The client asked for no binary frames (`b64`).
     base64: bool,
     /// The transport could take a packet at once: a WebSocket with nothing unsent, a poll that waits.
@@ -86,42 +87,148 @@ pub struct Outbound {
     compress: bool,
     /// The shard knows that there is something to flush.
     dirty: bool,
-}
-
-/// What a flush took: frames, with shared frames to be put in at the given places.
-#[derive(Debug, Default)]
-pub struct Run {
-    pub bytes: Vec<u8>,
-    pub shared: Vec<(usize, Bytes)>,
+    /// The host has been told, or is to be told, that the high mark was reached.
+    raised: bool,
+    /// The shard has to call `take_notice`.
+    notice: bool,
+    /// The high mark was reached, and the shard has not seen it.
+    high_due: bool,
+    /// The budget was used up: no event is taken any more.
+    ending: bool,
+    /// It was that of packets.
+    by_packets: bool,
 }
 
 impl Outbound {
     /// For a session that starts on polling or on WebSocket.
-    pub fn new(websocket: bool, base64: bool) -> Outbound {
+    pub fn new(websocket: bool, base64: bool, budget: Arc<Budget>) -> Outbound {
         Outbound {
             form: if websocket { Form::WebSocket } else { Form::Polling },
             bytes: Vec::new(),
             packets: Vec::new(),
             shared: Vec::new(),
             shared_len: 0,
+            count: 0,
+            count_max: budget.packets_max,
+            in_flight: Level::default(),
+            alarm: budget.bytes_max.min(budget.high.saturating_sub(1)),
+            backlog: None,
+            budget,
             base64,
             writable: websocket,
             compress: false,
             dirty: false,
+            raised: false,
+            notice: false,
+            high_due: false,
+            ending: false,
+            by_packets: false,
         }
     }
 
-    /// Adds a text packet of a known length, its Engine.IO type included.
-    pub fn text(&mut self, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
-        self.packet(Opcode::Text, len, compress, write);
+    // ---- packets in -----------------------------------------------------------------------------------------------
+
+    /// Adds a packet of Engine.IO's own, which no budget bounds.
+    pub fn control(&mut self, packet: &[u8]) {
+        match &mut self.backlog {
+            Some(backlog) => backlog.push(Class::Control, Encoded::single(Opcode::Text, packet), false, None),
+            None => self.flat(Opcode::Text, packet.len(), false, |out| out.extend_from_slice(packet)),
+        }
+    }
+
+    /// Adds a text packet, its Engine.IO type included.
+    pub fn text(&mut self, packet: &[u8]) -> Result<(), Refused> {
+        self.add(Content::Single(Opcode::Text, packet), Delivery { compress: true, special: None })
+    }
+
+    /// Adds a text message, Engine.IO's type left out.
+    pub fn message(&mut self, text: &[u8]) -> Result<(), Refused> {
+        self.add(Content::Message(text), Delivery { compress: true, special: None })
     }
 
     /// Adds a binary message.
-    pub fn binary(&mut self, data: &[u8], compress: bool) {
-        self.packet(Opcode::Binary, data.len(), compress, |out| out.extend_from_slice(data));
+    pub fn binary(&mut self, data: &[u8]) -> Result<(), Refused> {
+        self.add(Content::Single(Opcode::Binary, data), Delivery { compress: true, special: None })
     }
 
-    fn packet(&mut self, op: Opcode, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds an event with its attachments, which nothing may come between.
+    pub fn event(&mut self, parts: &EventParts<'_>, attachments: &[&[u8]], how: Delivery<'_>) -> Result<(), Refused> {
+        self.add(Content::Event(parts, attachments), how)
+    }
+
+    /// Adds an acknowledgement with its attachments.
+    pub fn ack(&mut self, parts: &AckParts<'_>, attachments: &[&[u8]]) -> Result<(), Refused> {
+        self.add(Content::Ack(parts, attachments), Delivery { compress: true, special: None })
+    }
+
+    /// Adds a packet that many share.
+    pub fn encoded(&mut self, encoded: &Encoded, how: Delivery<'_>) -> Result<(), Refused> {
+        self.add(Content::Encoded(encoded), how)
+    }
+
+    // Inlined, so that what kind of content it is costs nothing.
+    #[inline(always)]
+    fn add(&mut self, content: Content<'_>, how: Delivery<'_>) -> Result<(), Refused> {
+        let text_len = content.text_len();
+        let len = content.len(text_len);
+        let fits = self.count + self.in_flight.packets < self.count_max
+            && self.bytes.len() + self.shared_len + self.in_flight.bytes + len <= self.alarm;
+        if !fits || self.backlog.is_some() || how.special.is_some() {
+            return self.add_carefully(content, len, how);
+        }
+        self.add_flat(content, text_len, how.compress);
+        Ok(())
+    }
+
+    #[cold]
+    fn add_carefully(&mut self, content: Content<'_>, len: usize, how: Delivery<'_>) -> Result<(), Refused> {
+        let class = content.class(self.budget.raw);
+        self.make_room(class, len + how.special.map_or(0, |special| special.key_len()), how.special)?;
+        if self.form == Form::Closed {
+            return Ok(());
+        }
+        if self.backlog.is_some() || how.special.is_some() {
+            self.unfold().push(class, content.encode(), how.compress, how.special);
+        } else {
+            self.add_flat(content, content.text_len(), how.compress);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn add_flat(&mut self, content: Content<'_>, text_len: usize, compress: bool) {
+        self.count += 1;
+        match content {
+            Content::Event(parts, attachments) => {
+                self.flat(Opcode::Text, text_len, compress, |out| {
+                    out.push(b'4');
+                    parts.write(out);
+                });
+                attachments.iter().for_each(|data| self.flat_binary(data, compress));
+            }
+            Content::Ack(parts, attachments) => {
+                self.flat(Opcode::Text, text_len, compress, |out| {
+                    out.push(b'4');
+                    parts.write(out);
+                });
+                attachments.iter().for_each(|data| self.flat_binary(data, compress));
+            }
+            Content::Message(text) => self.flat(Opcode::Text, text_len, compress, |out| {
+                out.push(b'4');
+                out.extend_from_slice(text);
+            }),
+            Content::Encoded(encoded) => encoded.frames().for_each(|frame| self.flat_frame(frame, compress)),
+            Content::Single(op, payload) => {
+                self.flat(op, payload.len(), compress, |out| out.extend_from_slice(payload));
+            }
+        }
+    }
+
+    fn flat_binary(&mut self, data: &[u8], compress: bool) {
+        self.flat(Opcode::Binary, data.len(), compress, |out| out.extend_from_slice(data));
+    }
+
+    fn flat(&mut self, op: Opcode, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
         match self.form {
             Form::WebSocket if self.base64 && op == Opcode::Binary => {
                 let (mut data, mut text) = (Vec::with_capacity(len), Vec::new());
@@ -147,62 +254,48 @@ impl Outbound {
         }
     }
 
-    /// Adds an event with its attachments, which nothing may come between.
-    pub fn event(&mut self, parts: &EventParts<'_>, attachments: &[&[u8]], compress: bool) {
-        self.text(1 + parts.len(), compress, |out| {
-            out.push(b'4');
-            parts.write(out);
-        });
-        attachments.iter().for_each(|data| self.binary(data, compress));
+    fn flat_frame(&mut self, frame: &Bytes, compress: bool) {
+        let is_binary = frames::is_binary(frame);
+        if self.form != Form::WebSocket || (self.base64 && is_binary) {
+            let payload = frames::payload(frame);
+            let op = frames::opcode(is_binary);
+            return self.flat(op, payload.len(), compress, |out| out.extend_from_slice(payload));
+        }
+        if frame.len() >= SHARE_MIN {
+            self.shared.push((self.bytes.len(), frame.clone()));
+            self.shared_len += frame.len();
+            return;
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool::take();
+        }
+        self.bytes.extend_from_slice(frame);
     }
 
-    /// Adds an acknowledgement with its attachments.
-    pub fn ack(&mut self, parts: &AckParts<'_>, attachments: &[&[u8]], compress: bool) {
-        self.text(1 + parts.len(), compress, |out| {
-            out.push(b'4');
-            parts.write(out);
-        });
-        attachments.iter().for_each(|data| self.binary(data, compress));
-    }
+    // ---- how much there is ----------------------------------------------------------------------------------------
 
-    /// Adds a packet that many share.
-    pub fn encoded(&mut self, encoded: &Encoded, compress: bool) {
-        self.frame(Opcode::Text, &encoded.text, compress);
-        encoded.attachments.iter().for_each(|frame| self.frame(Opcode::Binary, frame, compress));
-    }
-
-    fn frame(&mut self, op: Opcode, frame: &Frame, compress: bool) {
-        match self.form {
-            Form::WebSocket if self.base64 && op == Opcode::Binary => {
-                let payload = frame.bytes.get(frame.payload_at..).unwrap_or_default();
-                self.packet(op, payload.len(), compress, |out| out.extend_from_slice(payload));
-            }
-            Form::WebSocket if frame.bytes.len() < SHARE_MIN => {
-                if self.bytes.capacity() == 0 {
-                    self.bytes = pool::take();
-                }
-                self.bytes.extend_from_slice(&frame.bytes);
-            }
-            Form::WebSocket => {
-                self.shared.push((self.bytes.len(), frame.bytes.clone()));
-                self.shared_len += frame.bytes.len();
-            }
-            Form::Polling => {
-                let payload = frame.bytes.get(frame.payload_at..).unwrap_or_default();
-                self.packet(op, payload.len(), compress, |out| out.extend_from_slice(payload));
-            }
-            Form::Closed => {}
+    /// What waits, with what the connection could not write yet.
+    pub fn level(&self) -> Level {
+        let (len, packets) = self.backlog.as_ref().map_or((0, 0), |backlog| (backlog.len(), backlog.packets()));
+        Level {
+            bytes: self.bytes.len() + self.shared_len + self.in_flight.bytes + len,
+            packets: self.count + self.in_flight.packets + packets,
         }
     }
 
-    /// Bytes that wait.
-    pub fn len(&self) -> usize {
-        self.bytes.len() + self.shared_len
+    /// Whether nothing waits for a flush.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.shared.is_empty() && self.packets.is_empty() && self.backlog.is_none()
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.shared.is_empty() && self.packets.is_empty()
+    /// Whether something waits that is worth writing at this time.
+    pub fn has_packets(&mut self, now_ms: u64) -> bool {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.set_now(now_ms);
+            self.budget.metrics.add(Count::Expired, backlog.expire());
+            self.fold();
+        }
+        !self.is_empty()
     }
 
     /// Whether a packet added now would be written at once: what `volatile` asks.
@@ -213,42 +306,28 @@ impl Outbound {
     /// Tells whether the transport can take a packet at once.
     pub fn set_writable(&mut self, writable: bool) {
         self.writable = writable;
+        self.in_flight = Level::default();
     }
 
-    /// Whether the shard must be told that there is something to flush; it is told once.
+    /// The kernel has not taken all that was flushed: so many bytes of so many packets are left.
+    pub fn set_blocked(&mut self, left: Level) {
+        self.writable = false;
+        self.in_flight = left;
+    }
+
+    /// The kernel took some of what it had left, and so many bytes are left still.
+    pub fn set_left(&mut self, bytes: usize) {
+        self.in_flight.bytes = bytes;
+    }
+
+    /// Whether the shard must be told that there is something to do; it is told once.
     pub fn turned_dirty(&mut self) -> bool {
-        let turned = !self.dirty && !self.is_empty();
+        let turned = !self.dirty && (!self.is_empty() || self.notice);
         self.dirty |= turned;
         turned
     }
 
-    /// Takes all frames of a WebSocket connection, buffers included: an idle connection holds none.
-    pub fn take_run(&mut self) -> Run {
-        self.shared_len = 0;
-        self.dirty = false;
-        Run { bytes: std::mem::take(&mut self.bytes), shared: std::mem::take(&mut self.shared) }
-    }
-
-    /// Takes all packets of a polling session as one payload, appended to `out`; whether the answer may be compressed.
-    pub fn take_payload(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut from = 0;
-        for (at, packet) in self.packets.iter().enumerate() {
-            let data = self.bytes.get(from..packet.end as usize).unwrap_or_default();
-            if at > 0 {
-                out.push(payload::SEPARATOR);
-            }
-            if packet.binary {
-                engine_packet::encode_base64(data, out);
-            } else {
-                out.extend_from_slice(data);
-            }
-            from = packet.end as usize;
-        }
-        self.bytes = Vec::new();
-        self.packets = Vec::new();
-        self.dirty = false;
-        std::mem::take(&mut self.compress)
-    }
+    // ---- its form -------------------------------------------------------------------------------------------------
 
     /// The session moved from polling to WebSocket: what waits becomes frames.
     pub fn upgrade(&mut self) {
@@ -258,82 +337,79 @@ impl Outbound {
         self.form = Form::WebSocket;
         self.writable = true;
         let (bytes, packets) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.packets));
-        let mut from = 0;
-        for packet in packets {
-            let data = bytes.get(from..packet.end as usize).unwrap_or_default();
-            let op = if packet.binary { Opcode::Binary } else { Opcode::Text };
-            self.packet(op, data.len(), false, |out| out.extend_from_slice(data));
-            from = packet.end as usize;
+        for (data, binary) in payloads(&bytes, &packets) {
+            self.flat(frames::opcode(binary), data.len(), false, |out| out.extend_from_slice(data));
         }
     }
 
     /// Nothing is taken or kept any more.
     pub fn close(&mut self) {
-        *self = Outbound { form: Form::Closed, ..Outbound::new(true, false) };
+        *self = Outbound { form: Form::Closed, ..Outbound::new(true, false, self.budget.clone()) };
         self.writable = false;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::Limits;
     use super::*;
 
-    fn parts(args: &str) -> EventParts<'_> {
+    pub(super) const PLAIN: Delivery<'_> = Delivery { compress: true, special: None };
+
+    pub(super) fn parts(args: &str) -> EventParts<'_> {
         EventParts { nsp: "/", id: None, name_json: "\"a\"", args, attachments: 0 }
+    }
+
+    /// A queue with the limits that `json` has.
+    pub(super) fn outbound(websocket: bool, json: &str) -> Outbound {
+        let limits: Limits = serde_json::from_str(json).unwrap();
+        limits.validate().unwrap();
+        Outbound::new(websocket, false, Arc::new(Budget::new(&limits, false, Arc::default())))
     }
 
     #[test]
     fn an_upgrade_turns_waiting_packets_into_frames() {
-        let mut polling = Outbound::new(false, false);
-        polling.event(&parts("[1]"), &[], true);
-        polling.binary(b"\x01\x02", true);
+        let mut polling = outbound(false, "{}");
+        polling.event(&parts("[1]"), &[], PLAIN).unwrap();
+        polling.binary(b"\x01\x02").unwrap();
         polling.upgrade();
-        let run = polling.take_run();
+        let run = polling.take_run(0);
         assert_eq!(run.bytes, b"\x81\x0942[\"a\",1]\x82\x02\x01\x02");
-    }
-
-    #[test]
-    fn a_payload_separates_packets_and_carries_binary_as_base64() {
-        let mut polling = Outbound::new(false, false);
-        polling.event(&parts("[1]"), &[], true);
-        polling.binary(b"\x01\x02\x03\x04", false);
-        let mut out = Vec::new();
-        assert!(polling.take_payload(&mut out));
-        assert_eq!(out, b"42[\"a\",1]\x1ebAQIDBA==");
-        assert!(polling.is_empty());
     }
 
     #[test]
     fn a_large_shared_frame_is_queued_by_reference_in_its_place() {
         let long = format!("[\"{}\"]", "x".repeat(SHARE_MIN));
         let encoded = Encoded::event(&parts(&long), &[]);
-        let mut websocket = Outbound::new(true, false);
-        websocket.event(&parts("[1]"), &[], true);
-        websocket.encoded(&encoded, true);
-        websocket.event(&parts("[2]"), &[], true);
-        let run = websocket.take_run();
+        let mut websocket = outbound(true, "{}");
+        websocket.event(&parts("[1]"), &[], PLAIN).unwrap();
+        websocket.encoded(&encoded, PLAIN).unwrap();
+        websocket.event(&parts("[2]"), &[], PLAIN).unwrap();
+        let run = websocket.take_run(0);
         assert_eq!((run.bytes.len(), run.shared.len(), run.shared[0].0), (22, 1, 11));
-        assert_eq!(run.shared[0].1.as_ptr(), encoded.text.bytes.as_ptr());
+        assert_eq!(run.shared[0].1.as_ptr(), encoded.first.as_ptr());
     }
 
     #[test]
     fn volatile_sees_only_an_idle_writable_connection() {
-        let mut websocket = Outbound::new(true, false);
+        let mut websocket = outbound(true, "{}");
         assert!(websocket.is_writable());
-        websocket.event(&parts("[1]"), &[], true);
+        websocket.event(&parts("[1]"), &[], PLAIN).unwrap();
         assert!(!websocket.is_writable());
-        websocket.take_run();
+        websocket.take_run(0);
         assert!(websocket.is_writable());
         websocket.set_writable(false);
         assert!(!websocket.is_writable());
-        assert!(!Outbound::new(false, false).is_writable());
+        assert!(!outbound(false, "{}").is_writable());
     }
 
     #[test]
     fn a_closed_queue_keeps_nothing() {
-        let mut websocket = Outbound::new(true, false);
+        let mut websocket = outbound(true, "{}");
         websocket.close();
-        websocket.event(&parts("[1]"), &[], true);
+        websocket.event(&parts("[1]"), &[], PLAIN).unwrap();
+        let special = Arc::new(Special { priority: true, ..Special::default() });
+        websocket.event(&parts("[1]"), &[], Delivery { special: Some(&special), ..PLAIN }).unwrap();
         assert!(websocket.is_empty() && !websocket.is_writable() && !websocket.turned_dirty());
     }
 }

@@ -10,6 +10,7 @@ use regex_lite::Regex;
 
 use super::adapter::Adapter;
 use super::atoms::Atoms;
+use super::budget::Budget;
 use super::client::Client;
 use super::command::Command;
 use super::config::Config;
@@ -60,8 +61,9 @@ pub struct Server {
     /// Engine.IO sessions.
     pub sessions: Slots<Client>,
     pub adapter: Box<dyn Adapter>,
-    #[allow(dead_code)]
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
+    /// Of every session's outbound queue.
+    pub budget: Arc<Budget>,
     sockets: Arc<Slots<Socket>>,
     requests: Slots<Pending>,
     namespaces: RwLock<Namespaces>,
@@ -83,13 +85,16 @@ impl Server {
         let limits = Limits { events_max: config.queue_events_max, bytes_max: config.queue_bytes_max };
         let queue = Arc::new(make_queue(limits, &mailboxes));
         let packet_limits = config.limits.of_packets();
+        let metrics = Arc::<Metrics>::default();
+        let budget = Arc::new(Budget::new(&config.limits, config.engine_only, metrics.clone()));
         let server = Server {
             config,
             packet_limits,
             atoms: Atoms::default(),
             sessions: Slots::new(Kind::Socket),
             adapter,
-            metrics: Metrics::default(),
+            metrics,
+            budget,
             sockets: Arc::new(Slots::new(Kind::Socket)),
             requests: Slots::new(Kind::Request),
             namespaces: RwLock::default(),
