@@ -15,6 +15,9 @@
 #define FRAME_BINARY 2
 #define FRAME_CLOSE 8
 
+/* For connections that are opened while it is not 0: what the kernel keeps for a client that does not read. */
+static int tcp_receive_buffer;
+
 static inline int tcp_open(uint16_t port)
 {
     struct sockaddr_in address;
@@ -24,6 +27,8 @@ static inline int tcp_open(uint16_t port)
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd >= 0 && tcp_receive_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tcp_receive_buffer, sizeof tcp_receive_buffer);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (fd >= 0)
             close(fd);
