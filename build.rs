@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 12] = [
+const CHAPTERS: [&str; 13] = [
     "constants",
     "types",
     "library",
@@ -16,6 +16,7 @@ const CHAPTERS: [&str; 12] = [
     "sockets",
     "emit",
     "many",
+    "metrics",
     "json",
 ];
 const HEADER: &str = "include/sockeye.h";

@@ -349,6 +349,12 @@
 // `sockeye_struct_size` of `sockeye_limits`.
 #define SOCKEYE_STRUCT_LIMITS 10
 
+// `sockeye_struct_size` of `sockeye_metrics`.
+#define SOCKEYE_STRUCT_METRICS 11
+
+// `sockeye_struct_size` of `sockeye_queue_metrics`.
+#define SOCKEYE_STRUCT_QUEUE_METRICS 12
+
 // `sockeye_struct_size` of `sockeye_drain_options`.
 #define SOCKEYE_STRUCT_DRAIN_OPTIONS 14
 
@@ -494,6 +500,10 @@ typedef struct sockeye_options {
   // believed when they tell the client's address; default none.
   const char *trusted_proxies;
   size_t trusted_proxies_len;
+  // `metricsPath`: a GET of exactly this path is answered with the metrics as Prometheus text, to whoever can reach a listener.
+  // Default none.
+  const char *metrics_path;
+  size_t metrics_path_len;
 } sockeye_options;
 
 // What a queue is made with.
@@ -747,6 +757,135 @@ typedef struct sockeye_op {
   uint32_t flags;
   uint32_t reserved;
 } sockeye_op;
+
+// What an engine holds now, and has counted since it was made; see `sockeye_engine_metrics`. Histograms count how many took at most 100,
+// 200, 500 microseconds, 1, 2, 5, 10, 20, 50, 100, 200, 500 milliseconds, 1, 2, 5 seconds, and more; each one is in one bucket.
+typedef struct sockeye_metrics {
+  uint32_t size;
+  uint32_t reserved;
+  // Microseconds since the engine was made, as `sockeye_event.time_us`.
+  uint64_t time_us;
+  // Now: open connections, those of long-polling included.
+  uint64_t connections;
+  // Now: Engine.IO sessions on long-polling.
+  uint64_t sessions_polling;
+  // Now: Engine.IO sessions on WebSocket.
+  uint64_t sessions_websocket;
+  // Now: sockets, waiting for admission or connected.
+  uint64_t sockets;
+  // Now: namespaces, patterns not counted.
+  uint64_t namespaces;
+  // Now: rooms with members, those of sockets' own ids not counted.
+  uint64_t rooms;
+  // Now: acknowledgements that the host waits for.
+  uint64_t acks_awaited;
+  // Now: acknowledgements that the host owes.
+  uint64_t acks_owed;
+  // Now: events that wait in all queues.
+  uint64_t queue_events;
+  // Now: bytes of these.
+  uint64_t queue_bytes;
+  // A second ago at most: bytes that wait to be written to clients.
+  uint64_t outbound_bytes;
+  // A second ago at most: bytes that were read and are not whole yet, or wait.
+  uint64_t input_bytes;
+  // When the two were last looked at: bytes of buffers that are kept for reuse.
+  uint64_t spare_bytes;
+  // Connections that came.
+  uint64_t connections_opened;
+  // Handshakes that became a session on long-polling.
+  uint64_t handshakes_polling;
+  // Handshakes that became a session on WebSocket.
+  uint64_t handshakes_websocket;
+  // Sessions that moved from long-polling to WebSocket.
+  uint64_t upgrades;
+  // CONNECT packets that were accepted.
+  uint64_t connects_accepted;
+  // CONNECT packets that were refused.
+  uint64_t connects_refused;
+  // Engine.IO packets from clients.
+  uint64_t packets_in;
+  // Engine.IO packets to clients.
+  uint64_t packets_out;
+  // Bytes from connections, HTTP and WebSocket headers included.
+  uint64_t bytes_in;
+  // Bytes to connections.
+  uint64_t bytes_out;
+  // Acknowledgements that clients did not give in time.
+  uint64_t acks_timed_out;
+  // Times that reading from sockets stopped because a queue was full.
+  uint64_t queue_stalls;
+  // Refused handshakes and requests, by Engine.IO code.
+  uint64_t errors[6];
+  // HTTP answers by the first digit of their status; the first of these is none.
+  uint64_t http_answers[6];
+  // Sockets that left, by `SOCKEYE_REASON_*`; the first of these is none.
+  uint64_t disconnects[10];
+  // Histogram: from the heartbeat's ping to its pong.
+  uint64_t round_trips[16];
+  // All of these together, microseconds.
+  uint64_t round_trips_us;
+  // Histogram: how late timers of the I/O threads were; they tick in milliseconds.
+  uint64_t loop_lag[16];
+  // All of these together, microseconds.
+  uint64_t loop_lag_us;
+  // Histogram: how long turns of the I/O threads took, INLINE callbacks included.
+  uint64_t loop_turns[16];
+  // All of these together, microseconds: how long the threads were busy.
+  uint64_t loop_turns_us;
+  // The longest turn, microseconds.
+  uint64_t loop_turn_max_us;
+  // Packets that `SOCKEYE_OUTBOUND_DROP_NEWEST` dropped.
+  uint64_t dropped_newest;
+  // Packets that `SOCKEYE_OUTBOUND_DROP_OLDEST` dropped.
+  uint64_t dropped_oldest;
+  // Packets that a later one of their key superseded.
+  uint64_t dropped_conflated;
+  // Packets whose time-to-live was over.
+  uint64_t dropped_expired;
+  // `SOCKEYE_VOLATILE` packets for clients that could not be written to.
+  uint64_t dropped_volatile;
+  // Clients disconnected because their outbound budget was used up.
+  uint64_t outbound_overflows;
+  // Connections closed as they came: `connections_max`.
+  uint64_t connections_refused;
+  // Connections closed as they came: `connections_per_address_max`.
+  uint64_t connections_refused_by_address;
+  // Connections closed before their first request was whole: `handshakes_pending_max`.
+  uint64_t handshakes_evicted;
+  // Handshakes refused: `handshakes_per_second`.
+  uint64_t handshakes_throttled;
+  // Handshakes that `handshakes_per_second` did not count, because too many addresses are counted.
+  uint64_t handshakes_uncounted;
+  // Requests refused: `SOCKEYE_OPT_CHECK_ORIGIN`.
+  uint64_t origins_refused;
+  // WebSockets refused for a session that has one, or is about to have one.
+  uint64_t upgrades_refused;
+  // Refusals without a CONNECTION_ERROR event, because the queue was full.
+  uint64_t connection_errors_untold;
+  // Times that a client's rate delayed its reading.
+  uint64_t rate_delays;
+  // Clients disconnected for their rate.
+  uint64_t rate_disconnects;
+  // CONNECT packets refused: `namespaces_max`, `namespaces_pending_max`.
+  uint64_t namespaces_refused;
+  // Receivers that a broadcast with acknowledgements left out: `acks_awaited_max`.
+  uint64_t ack_requests_skipped;
+  // Requests that took longer than `request_time_ms`.
+  uint64_t request_timeouts;
+} sockeye_metrics;
+
+// What waits in a queue; see `sockeye_queue_get_metrics`.
+typedef struct sockeye_queue_metrics {
+  uint32_t size;
+  uint32_t reserved;
+  // Events that wait.
+  uint64_t events;
+  // Bytes of their names, data and attachments.
+  uint64_t bytes;
+  // Times that reading from sockets stopped because the queue was full.
+  uint64_t stalls;
+} sockeye_queue_metrics;
 
 // One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.
 typedef struct sockeye_packed {
@@ -1160,6 +1299,20 @@ sockeye_result sockeye_server_emit(struct sockeye_engine *engine,
 sockeye_result sockeye_server_count(struct sockeye_engine *engine,
                                     sockeye_nsp nsp,
                                     sockeye_token *token_out);
+
+// Writes the engine's metrics into `*out`, whose `size` the caller sets to `sizeof(sockeye_metrics)` before. Waits for no I/O thread;
+// each number is right by itself, two of them may be some packets apart. Also after `sockeye_engine_close`.
+sockeye_result sockeye_engine_metrics(struct sockeye_engine *engine,
+                                      struct sockeye_metrics *out);
+
+// The engine's metrics in the Prometheus text exposition format 0.0.4, for a host that serves them itself: see also the option
+// `metricsPath`. `*out` is to be freed with `sockeye_buffer_free`.
+sockeye_result sockeye_engine_metrics_text(struct sockeye_engine *engine,
+                                           struct sockeye_buffer **out);
+
+// Writes what waits in one queue into `*out`, whose `size` the caller sets to `sizeof(sockeye_queue_metrics)` before.
+sockeye_result sockeye_queue_get_metrics(struct sockeye_queue *queue,
+                                         struct sockeye_queue_metrics *out);
 
 // The part of a JSON text that an RFC 6901 pointer names (`/0/name`), as a slice of that text: `*out` and `*out_len`. OK with NULL and
 // 0 if it is not there. BAD_JSON if the text is no JSON, INVALID if the pointer is none.

@@ -45,6 +45,8 @@ pub struct Options {
     pub headers: serde_json::Map<String, serde_json::Value>,
     /// Folder of an npm `socket.io-client`.
     pub client_dir: Option<String>,
+    /// A GET of exactly this path is answered with the metrics.
+    pub metrics_path: Option<String>,
     pub allow_request: bool,
     pub connection_errors: bool,
     /// Requests outside the path are the host's to answer.
@@ -77,6 +79,7 @@ impl Default for Options {
             http_compression: Some(HttpCompression::default()),
             headers: serde_json::Map::new(),
             client_dir: None,
+            metrics_path: None,
             allow_request: false,
             connection_errors: false,
             http_events: false,
@@ -117,6 +120,7 @@ impl Options {
             ),
             None => None,
         };
+        let metrics_path = self.metrics_path(&path)?;
         let headers = serde_json::Value::Object(self.headers.clone()).to_string();
         let header_lines = HeaderLines::from_json(&headers).map_err(|error| Error::new(Code::Invalid, error))?;
         let timing = Timing {
@@ -136,6 +140,7 @@ impl Options {
             header_lines: header_lines.as_bytes().to_vec(),
             compression: self.http_compression,
             client_files,
+            metrics_path,
             allow_request: self.allow_request,
             connection_errors: self.connection_errors,
             http_events: self.http_events,
@@ -181,14 +186,29 @@ impl Options {
         let default = if self.engine_only { "/engine.io" } else { "/socket.io" };
         let path = self.path.as_deref().unwrap_or(default);
         let path = path.strip_suffix('/').unwrap_or(path);
-        let allowed = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
-        if !path.starts_with('/') || path.len() > PATH_MAX || !allowed {
-            let text =
-                format!("path: {path:?} must start with / and have at most {PATH_MAX} printable characters, no ? or #");
-            return Err(Error::new(Code::Invalid, text));
-        }
+        check_path("path", path)?;
         Ok(if self.add_trailing_slash { format!("{path}/") } else { path.to_owned() })
     }
+
+    /// The path of the metrics, which must not be one of the engine's own.
+    fn metrics_path(&self, path: &str) -> Result<Option<String>, Error> {
+        let Some(metrics_path) = &self.metrics_path else { return Ok(None) };
+        check_path("metricsPath", metrics_path)?;
+        if metrics_path.starts_with(path) {
+            return Err(Error::new(Code::Invalid, format!("metricsPath: {metrics_path:?} is below path, {path:?}")));
+        }
+        Ok(Some(metrics_path.clone()))
+    }
+}
+
+fn check_path(name: &str, path: &str) -> Result<(), Error> {
+    let allowed = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+    if path.starts_with('/') && path.len() <= PATH_MAX && allowed {
+        return Ok(());
+    }
+    let text =
+        format!("{name}: {path:?} must start with / and have at most {PATH_MAX} printable characters, no ? or #");
+    Err(Error::new(Code::Invalid, text))
 }
 
 fn in_range<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<T, Error> {
@@ -236,6 +256,8 @@ mod tests {
         assert!(refused(r#"{"transports":[]}"#).contains("empty"));
         assert!(refused(r#"{"path":"no-slash"}"#).contains("no-slash"));
         assert!(refused(r#"{"headers":{"X":"a\r\nb"}}"#).contains("X"));
+        assert!(refused(r#"{"metricsPath":"metrics"}"#).starts_with("metricsPath"));
+        assert!(refused(r#"{"metricsPath":"/socket.io/metrics"}"#).contains("below path"));
     }
 
     #[test]

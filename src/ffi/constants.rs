@@ -257,6 +257,10 @@ pub const SOCKEYE_STRUCT_NSP_OPTIONS: u32 = 8;
 pub const SOCKEYE_STRUCT_PACKED: u32 = 9;
 /// `sockeye_struct_size` of `sockeye_limits`.
 pub const SOCKEYE_STRUCT_LIMITS: u32 = 10;
+/// `sockeye_struct_size` of `sockeye_metrics`.
+pub const SOCKEYE_STRUCT_METRICS: u32 = 11;
+/// `sockeye_struct_size` of `sockeye_queue_metrics`.
+pub const SOCKEYE_STRUCT_QUEUE_METRICS: u32 = 12;
 /// `sockeye_struct_size` of `sockeye_drain_options`.
 pub const SOCKEYE_STRUCT_DRAIN_OPTIONS: u32 = 14;
 /// `sockeye_struct_size` of `sockeye_connection`.

@@ -110,6 +110,8 @@ pub unsafe extern "C" fn sockeye_options_init(options: *mut sockeye_options, siz
             limits: std::ptr::null(),
             trusted_proxies: null.0,
             trusted_proxies_len: null.1,
+            metrics_path: null.0,
+            metrics_path_len: null.1,
         };
         // SAFETY: the caller's promise.
         unsafe { write_sized(options, size as usize, &value, "options") }?;
@@ -203,7 +205,7 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
     let threshold = or(given.http_compression_threshold, HttpCompression::default().threshold as u32) as usize;
     let compression = HttpCompression { threshold, ..HttpCompression::default() };
     // SAFETY: the caller's promise.
-    let (path, cors, cookie, headers, client_dir, proxies) = unsafe {
+    let (path, cors, cookie, headers, client_dir, proxies, metrics_path) = unsafe {
         (
             text(given.path, given.path_len, "options.path")?,
             text(given.cors, given.cors_len, "options.cors")?,
@@ -211,6 +213,7 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
             text(given.headers, given.headers_len, "options.headers")?,
             text(given.client_dir, given.client_dir_len, "options.client_dir")?,
             text(given.trusted_proxies, given.trusted_proxies_len, "options.trusted_proxies")?,
+            text(given.metrics_path, given.metrics_path_len, "options.metrics_path")?,
         )
     };
     Ok(Options {
@@ -228,6 +231,7 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
         http_compression: (!has(SOCKEYE_OPT_NO_HTTP_COMPRESSION)).then_some(compression),
         headers: parse_json(if headers.is_empty() { "{}" } else { headers }, "headers")?,
         client_dir: (!client_dir.is_empty()).then(|| client_dir.to_owned()),
+        metrics_path: (!metrics_path.is_empty()).then(|| metrics_path.to_owned()),
         allow_request: has(SOCKEYE_OPT_ALLOW_REQUEST),
         connection_errors: has(SOCKEYE_OPT_CONNECTION_ERRORS),
         http_events: has(SOCKEYE_OPT_HTTP_EVENTS),

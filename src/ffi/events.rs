@@ -66,7 +66,7 @@ impl sockeye_queue {
 ///
 /// # Safety
 /// `queue` is NULL or a queue of an engine that was not freed.
-unsafe fn on_queue<T: From<i32>>(
+pub(super) unsafe fn on_queue<T: From<i32>>(
     queue: *const sockeye_queue,
     run: impl FnOnce(&sockeye_queue, &sockeye_engine) -> Outcome<T>,
 ) -> T {

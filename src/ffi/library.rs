@@ -36,6 +36,8 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_NSP_OPTIONS => size_of::<sockeye_nsp_options>(),
         SOCKEYE_STRUCT_PACKED => size_of::<sockeye_packed>(),
         SOCKEYE_STRUCT_LIMITS => size_of::<sockeye_limits>(),
+        SOCKEYE_STRUCT_METRICS => size_of::<sockeye_metrics>(),
+        SOCKEYE_STRUCT_QUEUE_METRICS => size_of::<sockeye_queue_metrics>(),
         SOCKEYE_STRUCT_DRAIN_OPTIONS => size_of::<sockeye_drain_options>(),
         SOCKEYE_STRUCT_CONNECTION => size_of::<sockeye_connection>(),
         SOCKEYE_STRUCT_HEADER => size_of::<sockeye_header>(),

@@ -150,6 +150,10 @@ pub struct sockeye_options {
     /// believed when they tell the client's address; default none.
     pub trusted_proxies: *const core::ffi::c_char,
     pub trusted_proxies_len: usize,
+    /// `metricsPath`: a GET of exactly this path is answered with the metrics as Prometheus text, to whoever can reach a listener.
+    /// Default none.
+    pub metrics_path: *const core::ffi::c_char,
+    pub metrics_path_len: usize,
 }
 
 /// How `sockeye_engine_drain` ends an engine's sessions.
@@ -311,6 +315,139 @@ pub struct sockeye_socket_info {
     pub id: [core::ffi::c_char; 24],
     /// Packets that wait to be written to its connection.
     pub buffered_packets: u64,
+}
+
+/// What an engine holds now, and has counted since it was made; see `sockeye_engine_metrics`. Histograms count how many took at most 100,
+/// 200, 500 microseconds, 1, 2, 5, 10, 20, 50, 100, 200, 500 milliseconds, 1, 2, 5 seconds, and more; each one is in one bucket.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct sockeye_metrics {
+    pub size: u32,
+    pub reserved: u32,
+    /// Microseconds since the engine was made, as `sockeye_event.time_us`.
+    pub time_us: u64,
+    /// Now: open connections, those of long-polling included.
+    pub connections: u64,
+    /// Now: Engine.IO sessions on long-polling.
+    pub sessions_polling: u64,
+    /// Now: Engine.IO sessions on WebSocket.
+    pub sessions_websocket: u64,
+    /// Now: sockets, waiting for admission or connected.
+    pub sockets: u64,
+    /// Now: namespaces, patterns not counted.
+    pub namespaces: u64,
+    /// Now: rooms with members, those of sockets' own ids not counted.
+    pub rooms: u64,
+    /// Now: acknowledgements that the host waits for.
+    pub acks_awaited: u64,
+    /// Now: acknowledgements that the host owes.
+    pub acks_owed: u64,
+    /// Now: events that wait in all queues.
+    pub queue_events: u64,
+    /// Now: bytes of these.
+    pub queue_bytes: u64,
+    /// A second ago at most: bytes that wait to be written to clients.
+    pub outbound_bytes: u64,
+    /// A second ago at most: bytes that were read and are not whole yet, or wait.
+    pub input_bytes: u64,
+    /// When the two were last looked at: bytes of buffers that are kept for reuse.
+    pub spare_bytes: u64,
+    /// Connections that came.
+    pub connections_opened: u64,
+    /// Handshakes that became a session on long-polling.
+    pub handshakes_polling: u64,
+    /// Handshakes that became a session on WebSocket.
+    pub handshakes_websocket: u64,
+    /// Sessions that moved from long-polling to WebSocket.
+    pub upgrades: u64,
+    /// CONNECT packets that were accepted.
+    pub connects_accepted: u64,
+    /// CONNECT packets that were refused.
+    pub connects_refused: u64,
+    /// Engine.IO packets from clients.
+    pub packets_in: u64,
+    /// Engine.IO packets to clients.
+    pub packets_out: u64,
+    /// Bytes from connections, HTTP and WebSocket headers included.
+    pub bytes_in: u64,
+    /// Bytes to connections.
+    pub bytes_out: u64,
+    /// Acknowledgements that clients did not give in time.
+    pub acks_timed_out: u64,
+    /// Times that reading from sockets stopped because a queue was full.
+    pub queue_stalls: u64,
+    /// Refused handshakes and requests, by Engine.IO code.
+    pub errors: [u64; 6],
+    /// HTTP answers by the first digit of their status; the first of these is none.
+    pub http_answers: [u64; 6],
+    /// Sockets that left, by `SOCKEYE_REASON_*`; the first of these is none.
+    pub disconnects: [u64; 10],
+    /// Histogram: from the heartbeat's ping to its pong.
+    pub round_trips: [u64; 16],
+    /// All of these together, microseconds.
+    pub round_trips_us: u64,
+    /// Histogram: how late timers of the I/O threads were; they tick in milliseconds.
+    pub loop_lag: [u64; 16],
+    /// All of these together, microseconds.
+    pub loop_lag_us: u64,
+    /// Histogram: how long turns of the I/O threads took, INLINE callbacks included.
+    pub loop_turns: [u64; 16],
+    /// All of these together, microseconds: how long the threads were busy.
+    pub loop_turns_us: u64,
+    /// The longest turn, microseconds.
+    pub loop_turn_max_us: u64,
+    /// Packets that `SOCKEYE_OUTBOUND_DROP_NEWEST` dropped.
+    pub dropped_newest: u64,
+    /// Packets that `SOCKEYE_OUTBOUND_DROP_OLDEST` dropped.
+    pub dropped_oldest: u64,
+    /// Packets that a later one of their key superseded.
+    pub dropped_conflated: u64,
+    /// Packets whose time-to-live was over.
+    pub dropped_expired: u64,
+    /// `SOCKEYE_VOLATILE` packets for clients that could not be written to.
+    pub dropped_volatile: u64,
+    /// Clients disconnected because their outbound budget was used up.
+    pub outbound_overflows: u64,
+    /// Connections closed as they came: `connections_max`.
+    pub connections_refused: u64,
+    /// Connections closed as they came: `connections_per_address_max`.
+    pub connections_refused_by_address: u64,
+    /// Connections closed before their first request was whole: `handshakes_pending_max`.
+    pub handshakes_evicted: u64,
+    /// Handshakes refused: `handshakes_per_second`.
+    pub handshakes_throttled: u64,
+    /// Handshakes that `handshakes_per_second` did not count, because too many addresses are counted.
+    pub handshakes_uncounted: u64,
+    /// Requests refused: `SOCKEYE_OPT_CHECK_ORIGIN`.
+    pub origins_refused: u64,
+    /// WebSockets refused for a session that has one, or is about to have one.
+    pub upgrades_refused: u64,
+    /// Refusals without a CONNECTION_ERROR event, because the queue was full.
+    pub connection_errors_untold: u64,
+    /// Times that a client's rate delayed its reading.
+    pub rate_delays: u64,
+    /// Clients disconnected for their rate.
+    pub rate_disconnects: u64,
+    /// CONNECT packets refused: `namespaces_max`, `namespaces_pending_max`.
+    pub namespaces_refused: u64,
+    /// Receivers that a broadcast with acknowledgements left out: `acks_awaited_max`.
+    pub ack_requests_skipped: u64,
+    /// Requests that took longer than `request_time_ms`.
+    pub request_timeouts: u64,
+}
+
+/// What waits in a queue; see `sockeye_queue_get_metrics`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sockeye_queue_metrics {
+    pub size: u32,
+    pub reserved: u32,
+    /// Events that wait.
+    pub events: u64,
+    /// Bytes of their names, data and attachments.
+    pub bytes: u64,
+    /// Times that reading from sockets stopped because the queue was full.
+    pub stalls: u64,
 }
 
 /// One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.

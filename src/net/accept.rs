@@ -14,6 +14,7 @@ use super::table::Key;
 use crate::queue::Event;
 use crate::server::Count;
 use crate::server::event::EVENT_LISTEN_ERROR;
+use crate::server::meter::Tally;
 
 /// Connections that are accepted in one turn, so that a rush of them does not hold up the others.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -89,6 +90,7 @@ impl Shard {
                 return self.server.metrics.count(count);
             }
         };
+        self.mailbox.meter.add(Tally::ConnectionsOpened, 1);
         let (shard, deadline_ms) = (self.peers.next_shard(), self.request_deadline());
         if shard == self.index {
             self.add_connection(Stream::Socket(stream), permit, Vec::new(), deadline_ms);

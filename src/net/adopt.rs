@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::fed::{Fed, FedEnd, Host};
 use super::http::HEAD_BYTES_CEILING;
 use super::stream::Detached;
+use crate::server::meter::Tally;
 use crate::server::{Code, Count, Error};
 use crate::sys;
 
@@ -90,6 +91,9 @@ impl Engine {
 
     /// Gives a connection to a shard, with what was read of it.
     pub fn hand_over(&self, shard: usize, stream: Detached, permit: Permit, input: Vec<u8>) {
+        if let Some(mailbox) = self.server.mailboxes().get(shard) {
+            self.server.tally(mailbox, Tally::ConnectionsOpened, 1);
+        }
         let deadline_ms = self.server.now_us() / 1000 + self.server.config.limits.request_time_ms;
         self.peers.hand_over(shard, Arrival { stream, permit, input, deadline_ms });
     }

@@ -20,6 +20,8 @@ pub struct Config {
     pub header_lines: Vec<u8>,
     pub compression: Option<HttpCompression>,
     pub client_files: Option<ClientFiles>,
+    /// The path whose GET is answered with the metrics.
+    pub metrics_path: Option<String>,
     /// Ask the host about each handshake.
     pub allow_request: bool,
     /// Ask the host for answers to requests that are nobody's.

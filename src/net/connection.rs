@@ -10,6 +10,7 @@ use super::http::{BodyDecoder, Head};
 use super::stream::Stream;
 use super::table::Key;
 use crate::proto::websocket::Assembler;
+use crate::server::meter::{Meter, Tally};
 use crate::server::{Run, give_buffer};
 use crate::sys;
 
@@ -33,6 +34,17 @@ pub enum Role {
     WebSocket { session: Key, candidate: bool, assembler: Assembler },
     /// Nothing more is wanted; what is unsent is sent, then the peer may close.
     Closing,
+}
+
+impl Role {
+    /// Bytes of a request that is not whole, or not taken yet.
+    pub fn held_len(&self) -> usize {
+        match self {
+            Role::Body(incoming) => incoming.body.capacity(),
+            Role::Stalled(held) => held.body.capacity(),
+            _ => 0,
+        }
+    }
 }
 
 /// A request of which packets are still to be taken.
@@ -97,6 +109,8 @@ pub struct Connection {
     pub deadline_ms: u64,
     /// Reading stopped: the input is full, or a queue is.
     pub paused: bool,
+    /// Known to hold bytes in buffers.
+    pub noted: bool,
 }
 
 /// A run of frames of which a part was sent.
@@ -128,6 +142,7 @@ impl Connection {
             unsent: None,
             deadline_ms,
             paused: false,
+            noted: false,
         }
     }
 
@@ -151,6 +166,11 @@ impl Connection {
         self.stream.read(buffer)
     }
 
+    /// Bytes that wait for the kernel.
+    pub fn unsent_len(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+    }
+
     /// Whether bytes wait for the kernel.
     pub fn is_blocked(&self) -> bool {
         self.unsent.is_some()
@@ -161,13 +181,8 @@ impl Connection {
         self.unsent.as_mut().is_some_and(|unsent| std::mem::take(&mut unsent.taken) >= PROGRESS_MIN)
     }
 
-    /// How many bytes wait for the kernel.
-    pub fn unsent_len(&self) -> usize {
-        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
-    }
-
-    /// Writes bytes, after those that wait.
-    pub fn write(&mut self, bytes: &[u8]) -> Written {
+    /// Writes bytes, after those that wait; `meter` counts what the kernel took, here and below.
+    pub fn write(&mut self, bytes: &[u8], meter: &Meter) -> Written {
         if let Some(unsent) = &mut self.unsent {
             unsent.run.bytes.extend_from_slice(bytes);
             return Written::Blocked;
@@ -175,7 +190,10 @@ impl Connection {
         let mut sent = 0;
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
             match self.stream.send(rest) {
-                Ok(written) => sent += written,
+                Ok(written) => {
+                    meter.add(Tally::BytesOut, written as u64);
+                    sent += written;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let run = Run { bytes: rest.to_vec(), ..Run::default() };
                     self.unsent = Some(Box::new(Unsent { run, ..Unsent::default() }));
@@ -189,9 +207,9 @@ impl Connection {
     }
 
     /// Writes a pong. While bytes wait, only the last is kept, as RFC 6455 §5.5.3 allows: who pings and does not read costs no memory.
-    pub fn write_pong(&mut self, frame: &[u8]) -> Written {
+    pub fn write_pong(&mut self, frame: &[u8], meter: &Meter) -> Written {
         match &mut self.unsent {
-            None => self.write(frame),
+            None => self.write(frame, meter),
             Some(unsent) => {
                 frame.clone_into(&mut unsent.pong);
                 Written::Blocked
@@ -200,30 +218,34 @@ impl Connection {
     }
 
     /// Writes a run of frames; what the kernel does not take is kept. Not to be called while bytes wait.
-    pub fn write_run(&mut self, run: Run) -> Written {
+    pub fn write_run(&mut self, run: Run, meter: &Meter) -> Written {
         if run.shared.is_empty() {
-            let written = self.write(&run.bytes);
+            let written = self.write(&run.bytes, meter);
             give_buffer(run.bytes);
             return written;
         }
         let unsent = Unsent { run, ..Unsent::default() };
         self.unsent = Some(Box::new(unsent));
-        self.write_unsent()
+        self.write_unsent(meter)
     }
 
     /// Goes on with what waits.
-    pub fn write_unsent(&mut self) -> Written {
+    pub fn write_unsent(&mut self, meter: &Meter) -> Written {
         while let Some(unsent) = &mut self.unsent {
             match unsent.send(&self.stream) {
-                Ok(written) if unsent.advance(written) => {
+                Ok(written) => {
+                    meter.add(Tally::BytesOut, written as u64);
+                    if !unsent.advance(written) {
+                        unsent.taken += written;
+                        continue;
+                    }
                     let pong = std::mem::take(&mut unsent.pong);
                     self.unsent = None;
                     // Nothing may follow a close frame.
                     if !pong.is_empty() && matches!(self.role, Role::WebSocket { .. }) {
-                        return self.write(&pong);
+                        return self.write(&pong, meter);
                     }
                 }
-                Ok(written) => unsent.taken += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.await_writable();
                 }

@@ -9,7 +9,7 @@ use super::http::{EngineQuery, Head, HeaderLines, query};
 use super::jsonp;
 use super::refusal::Refusal;
 use super::request::Place;
-use super::session::{Active, Session};
+use super::session::{Active, Session, gauge_of};
 use super::shard::Shard;
 use super::table::Key;
 use crate::proto::json;
@@ -17,6 +17,7 @@ use crate::proto::session::Session as Machine;
 use crate::proto::websocket::{self, Assembler, Opcode};
 use crate::queue::Event;
 use crate::server::event::EVENT_HTTP_REQUEST;
+use crate::server::meter::{Meter, Tally};
 use crate::server::{
     Client, Connection as Sockets, Context, Count, Decision, Handshake, Request, Sid, Transport, decided_too_late,
 };
@@ -167,6 +168,7 @@ impl Shard {
             let packet = self.open_packet(session);
             websocket::write_header(Opcode::Text, packet.len(), &mut answer);
             answer.extend_from_slice(packet.as_bytes());
+            self.mailbox.meter.add(Tally::PacketsOut, 1);
             self.write(key, &answer);
             return self.flush(session);
         }
@@ -219,8 +221,13 @@ impl Shard {
             jsonp,
             closing: None,
             allowance: self.rates.map(|rates| Box::new(rates.allowance(self.now_us))),
+            pinged_us: None,
+            noted: false,
         };
         let inserted = self.sessions.insert(session);
+        let meter = &self.mailbox.meter;
+        meter.add(if transport == Transport::Polling { Tally::OpenedPolling } else { Tally::OpenedWebSocket }, 1);
+        meter.add(gauge_of(transport), 1);
         self.schedule_session(inserted);
         Some(inserted)
     }
@@ -296,6 +303,7 @@ impl Shard {
             cors.apply(head, &mut lines);
         }
         lines.extend_from_slice(initial_lines);
+        Meter::count_in(&self.mailbox.meter.answers, 1);
         response::switching_protocols(answer, &derive_accept_key(accept), &lines);
         true
     }

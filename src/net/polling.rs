@@ -13,6 +13,7 @@ use super::table::Key;
 use crate::proto::engine_packet::{Packet, PacketType};
 use crate::proto::payload;
 use crate::proto::session::Received;
+use crate::server::meter::Tally;
 use crate::server::{Cause, Client, Context, NEVER, Reason};
 
 impl Shard {
@@ -71,10 +72,11 @@ impl Shard {
         let now_ms = self.now_ms();
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
-        let compress = client.outbound(|out| {
+        let (compress, taken) = client.outbound(|out| {
             out.set_writable(false);
-            out.take_payload(now_ms, &mut payload)
+            (out.take_payload(now_ms, &mut payload), out.take_taken())
         });
+        self.mailbox.meter.add(Tally::PacketsOut, taken.into());
         if let Some(index) = self.session_of(&client).and_then(|key| self.sessions.get(key)?.jsonp.as_deref()) {
             let mut script = Vec::with_capacity(payload.len() + 32);
             jsonp::wrap(index, &payload, &mut script);
@@ -242,6 +244,7 @@ impl Shard {
         if session.closing.is_some() {
             return;
         }
+        self.mailbox.meter.add(Tally::PacketsIn, 1);
         let kind = match packet {
             Packet::Text { kind, .. } => *kind,
             Packet::Binary(_) => PacketType::Message,
@@ -263,9 +266,9 @@ impl Shard {
             }
             Received::Ignored => {
                 if kind == PacketType::Pong
-                    && let Some(allowance) = &mut session.allowance
+                    && let Some(us) = session.pong(self.now_us)
                 {
-                    allowance.pong();
+                    self.mailbox.meter.rtt.record(us);
                 }
                 // The next ping may be earlier than what the wheel waits for.
                 self.schedule_session(session_key);

@@ -10,7 +10,8 @@ use super::shard::Shard;
 use super::table::Key;
 use crate::queue::Event;
 use crate::server::event::EVENT_CONNECTION_ERROR;
-use crate::server::{Count, Sid};
+use crate::server::meter::Meter;
+use crate::server::{Count, Sid, exposition};
 
 /// Whose a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Body(Box::new(Incoming { head, decoder, body: Vec::new() }));
         }
+        self.note_connection(key);
         self.request_begins(key);
         // A body of no bytes is whole already.
         self.read_body(key, &mut []);
@@ -116,6 +118,9 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Head;
         }
+        if self.config.metrics_path.as_deref().is_some_and(|path| path == head.path()) {
+            return self.answer_metrics(key, &head);
+        }
         let is_engines = head.target().starts_with(self.config.path.as_str());
         if (!is_engines || self.config.client_files.is_some()) && self.answer_file(key, &head) {
             return;
@@ -127,6 +132,19 @@ impl Shard {
             return self.ask_for_answer(key, head, body);
         }
         self.answer(key, &head, |out, envelope| response::empty(out, 404, envelope));
+    }
+
+    /// The metrics as text.
+    fn answer_metrics(&mut self, key: Key, head: &Head) {
+        if !matches!(head.method(), Method::Get | Method::Head) {
+            return self.answer(key, head, |out, envelope| response::empty(out, 405, envelope));
+        }
+        let text = exposition::text(&self.server.snapshot());
+        self.answer(key, head, |out, envelope| {
+            let headers = [("Content-Type", exposition::CONTENT_TYPE), ("Cache-Control", "no-store")];
+            response::write_head(out, 200, &headers, Some(text.len()), envelope);
+            out.extend_from_slice(text.as_bytes());
+        });
     }
 
     /// The browser client, or a file of a mount.
@@ -283,6 +301,7 @@ impl Shard {
 
     /// Answers a refused request, and tells the host if it wants to know.
     pub fn refuse_request(&mut self, key: Key, head: &Head, refusal: &Refusal) {
+        Meter::count_in(&self.mailbox.meter.errors, refusal.error.code().into());
         self.report(refusal);
         let (error, message) = (refusal.error, &*refusal.message);
         if let Some(bound) = &refusal.bound {
@@ -361,6 +380,9 @@ impl Shard {
 
     /// Writes a whole answer; the connection then waits for the next request, or closes.
     pub fn write_answer(&mut self, key: Key, answer: &[u8], keep_alive: bool) {
+        // `HTTP/1.1 200 OK`
+        let class = answer.get(9).map_or(0, |digit| digit.wrapping_sub(b'0'));
+        Meter::count_in(&self.mailbox.meter.answers, class.into());
         self.write(key, answer);
         if !keep_alive {
             return self.close_connection_when_sent(key);
@@ -375,8 +397,10 @@ impl Shard {
     /// Writes bytes; a peer that is gone is noticed.
     pub fn write(&mut self, key: Key, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.write(bytes) == Written::Failed {
-            self.peer_failed(key);
+        match connection.write(bytes, &self.mailbox.meter) {
+            Written::All => {}
+            Written::Blocked => self.note_connection(key),
+            Written::Failed => self.peer_failed(key),
         }
     }
 

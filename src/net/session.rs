@@ -1,5 +1,6 @@
 //! An Engine.IO session as its shard owns it: packets out, heartbeat, and its end.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::connection::{Connection, Role, Written};
@@ -9,6 +10,7 @@ use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
 use crate::proto::websocket::{self, Opcode};
 use crate::server::event::{EVENT_OUTBOUND_HIGH, EVENT_OUTBOUND_LOW};
+use crate::server::meter::Tally;
 use crate::server::{Cause, Client, Connection as Sockets, Context, Level, NEVER, Notice, Reason, Socket, Transport};
 
 /// How long a session on polling that the server closed waits for the poll that is told so (server-behaviour.md 2.12).
@@ -45,9 +47,22 @@ pub struct Session {
     pub closing: Option<u64>,
     /// What it may send, if that is limited.
     pub allowance: Option<Box<Allowance>>,
+    /// When the ping went out whose pong has not come, in microseconds as the engine counts them, cut to what a round trip needs.
+    pub pinged_us: Option<NonZeroU32>,
+    /// Known to hold bytes that wait.
+    pub noted: bool,
 }
 
 impl Session {
+    /// A pong came: how long it took, if a ping had gone out.
+    pub fn pong(&mut self, now_us: u64) -> Option<u64> {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.pong();
+        }
+        let pinged_us = self.pinged_us.take()?;
+        Some(u64::from((now_us as u32).wrapping_sub(pinged_us.get())))
+    }
+
     /// Whether the host does not keep up with this session's events.
     pub fn is_stalled(&self) -> bool {
         self.sockets.is_stalled()
@@ -57,6 +72,14 @@ impl Session {
     pub fn deadline(&self) -> u64 {
         let sockets = self.sockets.connect_deadline_ms.min(self.sockets.attachments_deadline_ms());
         self.closing.unwrap_or_else(|| self.machine.deadline().min(sockets).min(self.delayed_until_ms()))
+    }
+}
+
+/// Which gauge a session of this transport is counted in.
+pub fn gauge_of(transport: Transport) -> Tally {
+    match transport {
+        Transport::Polling => Tally::Polling,
+        Transport::WebSocket => Tally::WebSocket,
     }
 }
 
@@ -113,7 +136,10 @@ impl Shard {
     fn tick(&mut self, key: Key, tick: Tick) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         match tick {
-            Tick::Ping => session.client.send(|out| out.control(b"2")),
+            Tick::Ping => {
+                session.pinged_us = NonZeroU32::new((self.now_us as u32).max(1));
+                session.client.send(|out| out.control(b"2"));
+            }
             Tick::Noop => {
                 if let Active::Polling { get: Some(_), .. } = session.active {
                     session.client.send(|out| out.control(b"6"));
@@ -158,9 +184,12 @@ impl Shard {
         match session.active {
             Active::Polling { get, .. } => {
                 self.see_to_outbound(key);
-                if let Some(poll) = get {
-                    self.answer_poll(key, poll);
-                    self.see_to_outbound(key);
+                match get {
+                    Some(poll) => {
+                        self.answer_poll(key, poll);
+                        self.see_to_outbound(key);
+                    }
+                    None => self.note_session(key),
                 }
             }
             Active::WebSocket(connection) => self.flush_websocket(key, connection),
@@ -173,15 +202,18 @@ impl Shard {
             let Some(session) = self.sessions.get_mut(key) else { return };
             let Some(connection) = self.connections.get_mut(connection_key) else { return };
             if connection.is_blocked() {
+                self.note_session(key);
                 return self.see_to_outbound(key);
             }
-            let run = session.client.outbound(|out| out.take_run(now_ms));
+            let (run, taken) = session.client.outbound(|out| (out.take_run(now_ms), out.take_taken()));
+            self.mailbox.meter.add(Tally::PacketsOut, taken.into());
             let (see_to, more, packets) = (run.notice || run.watched, run.more, run.packets);
-            match connection.write_run(run) {
+            match connection.write_run(run, &self.mailbox.meter) {
                 Written::All => {}
                 Written::Blocked => {
                     let left = Level { bytes: connection.unsent_len(), packets };
                     session.client.outbound(|out| out.set_blocked(left));
+                    self.note_session(key);
                 }
                 Written::Failed => return self.peer_failed(connection_key),
             }
@@ -220,7 +252,7 @@ impl Shard {
         if !connection.is_blocked() {
             return;
         }
-        match connection.write_unsent() {
+        match connection.write_unsent(&self.mailbox.meter) {
             Written::Blocked => {
                 if let Role::WebSocket { session, candidate: false, .. } = connection.role {
                     let left = connection.unsent_len();
@@ -335,6 +367,7 @@ impl Shard {
     /// Takes a session out of every table.
     pub fn forget_session(&mut self, key: Key) {
         let Some(session) = self.sessions.remove(key) else { return };
+        self.mailbox.meter.take(gauge_of(session.client.transport()), 1);
         self.server.sessions.remove(session.client.id);
         session.client.outbound(|out| out.close());
     }
@@ -357,7 +390,7 @@ impl Shard {
             // What the peer sends up to its end is no longer held up.
             connection.wake();
         }
-        if connection.write(&frame) == Written::Failed {
+        if connection.write(&frame, &self.mailbox.meter) == Written::Failed {
             self.remove_connection(key);
             return;
         }

@@ -20,12 +20,14 @@ use super::connection::{Connection, Role};
 use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
+use super::measure::Noted;
 use super::rate::Rates;
 use super::ready::Ready;
 use super::session::Session;
 use super::table::{Key, Table};
 use super::wheel::{Looks, Wheel};
 use crate::queue::Outbox;
+use crate::server::meter::Tally;
 use crate::server::{AtomCache, Command, Context, Mailbox, Server};
 
 /// What a shard reads into: large enough that a busy connection's turn is one read.
@@ -45,6 +47,8 @@ pub enum Timer {
     Session(u32),
     Accept,
     Drain,
+    /// What buffers hold.
+    Measure,
 }
 
 /// Index of the listeners among what is ready.
@@ -63,6 +67,8 @@ pub struct Shard {
     pub now_us: u64,
     /// Connections that were not read because a queue was full.
     pub stalled: Vec<Key>,
+    /// Who holds bytes in buffers.
+    pub noted: Noted,
     /// The value of `Date`, and the second that it tells.
     pub date: (u64, [u8; 29]),
     /// The connection whose bytes are being acted on, for the case of a panic.
@@ -121,6 +127,7 @@ impl Shard {
             out: Outbox::default(),
             now_us: 0,
             stalled: Vec::new(),
+            noted: Noted::default(),
             date: (0, [b' '; 29]),
             scratch: Vec::new(),
             lines: Vec::new(),
@@ -162,7 +169,6 @@ impl Shard {
     pub fn turn(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         self.begin(cx);
         loop {
-            self.now_us = self.server.now_us();
             self.update_date();
             self.take_arrivals();
             self.read_ready();
@@ -174,6 +180,7 @@ impl Shard {
                 return Poll::Ready(());
             }
             self.mailbox.begin_turn();
+            self.end_turn();
             if self.is_quiet() && self.sleep(cx) {
                 return Poll::Pending;
             }
@@ -186,6 +193,15 @@ impl Shard {
             self.mailbox.own(cx.waker().clone());
         }
         self.mailbox.begin_turn();
+        self.now_us = self.server.now_us();
+    }
+
+    /// Notes how long the turn took; its end is the start of the next one if there is no sleep in between.
+    fn end_turn(&mut self) {
+        let end_us = self.server.now_us();
+        self.mailbox.meter.turn(end_us - self.now_us);
+        self.mailbox.meter.set(Tally::Connections, self.connections.len() as u64);
+        self.now_us = end_us;
     }
 
     fn is_quiet(&self) -> bool {
@@ -206,7 +222,7 @@ impl Shard {
         if self.alarm_ms <= next && self.alarm_ms > self.now_ms() && self.alarm.is_some() {
             return true;
         }
-        let at = Instant::now() + Duration::from_millis(next.saturating_sub(self.server.now_us() / 1000));
+        let at = Instant::now() + Duration::from_millis(next.saturating_sub(self.now_ms()));
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         alarm.as_mut().reset(at);
         self.alarm_ms = next;
@@ -260,6 +276,7 @@ impl Shard {
             let read = connection.read(&mut buffer);
             self.reading = Some(key);
             if let Ok(len) = read {
+                self.mailbox.meter.add(Tally::BytesIn, len as u64);
                 self.take_input(key, buffer.get_mut(..len).unwrap_or_default());
             }
             self.reading = None;
@@ -325,6 +342,7 @@ impl Shard {
                 && !rest.is_empty()
             {
                 connection.input.extend_from_slice(rest);
+                self.note_connection(key);
             }
         } else {
             connection.input.extend_from_slice(bytes);
@@ -416,7 +434,9 @@ impl Shard {
 
     fn run_timers(&mut self) {
         let (now_ms, mut due) = (self.now_ms(), Vec::new());
-        self.wheel.take(now_ms, &mut due);
+        if let Some(first_ms) = self.wheel.take(now_ms, &mut due) {
+            self.mailbox.meter.lag.record(self.now_us.saturating_sub(first_ms * 1000));
+        }
         for timer in due {
             match timer {
                 Timer::Connection(index) if self.connection_looks.take(index, now_ms) => self.look_at_connection(index),
@@ -429,6 +449,7 @@ impl Shard {
                 Timer::Connection(_) | Timer::Session(_) => {}
                 Timer::Accept => self.ready.push(LISTENERS),
                 Timer::Drain => self.drain_on(),
+                Timer::Measure => self.measure(),
             }
         }
         let (server, mailbox) = (self.server.clone(), self.mailbox.clone());

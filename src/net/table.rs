@@ -65,6 +65,11 @@ impl<T> Table<T> {
         self.slab.iter().map(key).collect()
     }
 
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()

@@ -7,6 +7,7 @@ use super::table::Key;
 use crate::proto::engine_packet::{self, Packet};
 use crate::proto::session::Probed;
 use crate::proto::websocket::{self, FrameError, Message, Opcode, Step};
+use crate::server::meter::Tally;
 use crate::server::{Cause, Context, Reason};
 
 impl Shard {
@@ -68,7 +69,7 @@ impl Shard {
                 if self
                     .connections
                     .get_mut(key)
-                    .is_some_and(|connection| connection.write_pong(&pong) == Written::Failed)
+                    .is_some_and(|connection| connection.write_pong(&pong, &self.mailbox.meter) == Written::Failed)
                 {
                     self.peer_failed(key);
                 }
@@ -106,6 +107,7 @@ impl Shard {
 
     fn probe(&mut self, key: Key, session_key: Key, packet: &Packet<'_>) {
         let (now_ms, timing) = (self.now_ms(), self.config.timing);
+        self.mailbox.meter.add(Tally::PacketsIn, 1);
         let Packet::Text { kind, data } = packet else { return self.reject_candidate(key, session_key) };
         if self.connections.get(key).is_some_and(Connection::is_blocked) {
             // It probes and does not read the answers.
@@ -117,6 +119,7 @@ impl Shard {
                 let mut frame = Vec::new();
                 websocket::write_header(Opcode::Text, 6, &mut frame);
                 frame.extend_from_slice(b"3probe");
+                self.mailbox.meter.add(Tally::PacketsOut, 1);
                 self.write(key, &frame);
                 self.schedule_session(session_key);
             }
@@ -137,6 +140,10 @@ impl Shard {
         session.candidate = None;
         session.active = Active::WebSocket(key);
         session.client.upgrade();
+        let meter = &self.mailbox.meter;
+        meter.add(Tally::Upgrades, 1);
+        meter.take(Tally::Polling, 1);
+        meter.add(Tally::WebSocket, 1);
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.upgraded(&mut cx);
         self.flush(session_key);

@@ -28,10 +28,10 @@ impl<K> Wheel<K> {
         ring.add(at_ms, key)
     }
 
-    /// Takes all keys whose time has come.
-    pub fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
-        self.near.take(now_ms, due);
-        self.far.take(now_ms, due);
+    /// Takes all keys whose time has come; the time of the first of them.
+    pub fn take(&mut self, now_ms: u64, due: &mut Vec<K>) -> Option<u64> {
+        let (near, far) = (self.near.take(now_ms, due), self.far.take(now_ms, due));
+        near.into_iter().chain(far).min()
     }
 
     /// When the next key's time comes.
@@ -109,18 +109,20 @@ impl<K> Ring<K> {
         tick * self.tick_ms
     }
 
-    fn take(&mut self, now_ms: u64, due: &mut Vec<K>) {
+    fn take(&mut self, now_ms: u64, due: &mut Vec<K>) -> Option<u64> {
         let now = now_ms / self.tick_ms;
+        let mut first = None;
         if self.count == 0 {
             self.at = self.at.max(now);
-            return;
+            return None;
         }
         while self.at < now {
             let Some(next) = self.next_tick().filter(|tick| *tick <= now) else {
                 self.at = now;
-                return;
+                return first;
             };
             self.at = next;
+            first = first.or(Some(next * self.tick_ms));
             let slot = (next % self.len()) as usize;
             if let (Some(keys), Some(bits)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
                 self.count -= keys.len();
@@ -129,6 +131,7 @@ impl<K> Ring<K> {
                 *bits &= !(1 << (slot % 64));
             }
         }
+        first
     }
 
     fn next_ms(&self) -> Option<u64> {
@@ -177,7 +180,10 @@ mod tests {
         assert!(take(&mut wheel, 99).is_empty());
         assert_eq!(take(&mut wheel, 100), [2]);
         assert_eq!(wheel.next_ms(), Some(300));
-        assert_eq!(take(&mut wheel, 10_000), [1]);
+        wheel.add(400, 3);
+        let mut due = Vec::new();
+        assert_eq!(wheel.take(10_000, &mut due), Some(300));
+        assert_eq!((due, wheel.take(10_001, &mut Vec::new())), (vec![1, 3], None));
         assert_eq!(wheel.next_ms(), None);
     }
 

@@ -16,4 +16,4 @@ pub use chunk::{Chunk, Event, Record};
 pub use outbox::Outbox;
 pub use packed::pack;
 pub use poll::{Batch, PollError};
-pub use shared::{Host, Limits, Mode, Queue, Wake};
+pub use shared::{Depth, Host, Limits, Mode, Queue, Wake};

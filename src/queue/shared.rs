@@ -47,6 +47,14 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
+/// How much waits in a queue, and how often reading from sockets stopped because of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub events: u64,
+    pub bytes: u64,
+    pub stalls: u64,
+}
+
 /// One queue of events with one consumer.
 pub struct Queue {
     limits: Limits,
@@ -60,6 +68,8 @@ pub struct Queue {
     pending: AtomicUsize,
     /// Set when a shard stopped reading because of this queue; whoever drains it below half its bounds calls `resume`.
     stalled: AtomicBool,
+    /// How often that happened.
+    stalls: AtomicUsize,
     resume: Box<dyn Fn() + Send + Sync>,
     fd: OnceLock<EventFd>,
     /// Whether the descriptor may be readable: spares a system call for each poll.
@@ -84,6 +94,7 @@ impl Queue {
             bytes: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             stalled: AtomicBool::new(false),
+            stalls: AtomicUsize::new(0),
             resume,
             fd: OnceLock::new(),
             raised: AtomicBool::new(false),
@@ -116,9 +127,20 @@ impl Queue {
         if !full(self.limits.events_max, self.limits.bytes_max) {
             return false;
         }
-        self.stalled.store(true, Ordering::SeqCst);
+        if !self.stalled.swap(true, Ordering::SeqCst) {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
+        }
         // The consumer may have drained the queue between the two looks, and then nobody would call `resume`.
         full(self.limits.events_max, self.limits.bytes_max)
+    }
+
+    /// What waits for the host.
+    pub fn depth(&self) -> Depth {
+        Depth {
+            events: self.events.load(Ordering::Relaxed) as u64,
+            bytes: self.bytes.load(Ordering::Relaxed) as u64,
+            stalls: self.stalls.load(Ordering::Relaxed) as u64,
+        }
     }
 
     /// An empty chunk, a used one if there is one.

@@ -10,6 +10,7 @@ use super::budget::Level;
 use super::client::Client;
 use super::event::*;
 use super::limits::Limits;
+use super::meter::{Meter, Tally};
 use super::metrics::Count;
 use super::namespace::Namespace;
 use super::push_room_changes;
@@ -152,6 +153,7 @@ impl Connection {
             Packet::Ack { nsp, id, args, json, .. } => {
                 let socket = self.joined_socket(nsp)?;
                 if let Some(awaited) = id.and_then(AckId::exact).and_then(|id| socket.take_awaited(id)) {
+                    self.meter().add(Tally::AcksSettled, 1);
                     acknowledged(cx, socket, &awaited, attachments, |out| json::write_args(json, args, out));
                 }
                 Ok(())
@@ -301,6 +303,7 @@ impl Connection {
 
     fn joined(&self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
         socket.nsp.add(socket);
+        self.meter().add(Tally::SocketsConnected, 1);
         if socket.nsp.flags.room_events {
             use super::namespace::RoomChange::{Create, Join};
             let own: Arc<str> = socket.sid.as_str().into();
@@ -315,7 +318,12 @@ impl Connection {
         self.forget(cx, socket);
     }
 
+    fn meter(&self) -> &Meter {
+        &self.client.mailbox.meter
+    }
+
     fn refuse(&self, nsp: &str, message: Option<&str>, data: Option<&str>) {
+        self.meter().add(Tally::ConnectsRefused, 1);
         let mut packet = vec![b'4'];
         socket_packet::write_connect_error(nsp, message, data, &mut packet);
         send_text(&self.client, &packet);
@@ -378,7 +386,10 @@ impl Connection {
         cx.out.push_with(queue, &event, |out| cause.write_json(Some(&rooms), out));
         self.forget(cx, socket);
         let unanswered = if cx.server.is_open() { STATUS_GONE } else { STATUS_CLOSED };
-        for awaited in socket.take_all_awaited() {
+        Meter::count_in(&self.meter().disconnects, cause.reason as usize);
+        let unsettled = socket.take_all_awaited();
+        self.meter().add(Tally::AcksSettled, unsettled.len() as u64);
+        for awaited in unsettled {
             if let Awaited::One(token) = awaited {
                 let event = Event { token, status: unanswered, ..event_of(EVENT_ACK, socket, cx.now_us) };
                 cx.out.push(queue, &event);
@@ -391,6 +402,7 @@ impl Connection {
     /// Takes a socket out of every table.
     fn forget(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
         socket.end();
+        self.meter().add(Tally::AcksAbandoned, socket.abandon_owed() as u64);
         let (_, changes) = socket.nsp.remove(socket);
         push_room_changes(socket, &changes, cx.out, cx.now_us);
         self.sockets.retain(|known| known.id != socket.id);
@@ -425,11 +437,13 @@ fn message(
 ) -> Result<(), Cause> {
     let token = match ack {
         Some(ack) => {
-            let number = cx.server.next_owed();
+            let meter = &socket.client.mailbox.meter;
+            let number = cx.server.next_owed(socket.client.shard, meter);
             let max = cx.server.config.limits.acks_owed_max;
             if !socket.owe(number, ack, max) {
                 return Err(violation("too many unanswered acknowledgements").limit("acksOwedMax", max));
             }
+            meter.add(Tally::AcksOwed, 1);
             owed_token(number, slot_of(socket.id))
         }
         None => 0,
@@ -476,6 +490,9 @@ pub fn decided_too_late(cx: &mut Context<'_>, request: &Request, decision: &Deci
     let data = socket.auth.as_deref().unwrap_or("{}");
     cx.out.push(queue, &Event { data, ..event_of(EVENT_CONNECT, socket, cx.now_us) });
     let cause = Cause::because(Reason::TransportClose, "the client left before it was admitted");
+    let meter = &socket.client.mailbox.meter;
+    meter.add(Tally::SocketsConnected, 1);
+    Meter::count_in(&meter.disconnects, cause.reason as usize);
     let (name, status) = (cause.reason.text(), cause.reason as i32);
     for kind in [EVENT_DISCONNECTING, EVENT_DISCONNECT] {
         let rooms = (kind == EVENT_DISCONNECTING).then_some(&[][..]);
@@ -487,6 +504,9 @@ pub fn decided_too_late(cx: &mut Context<'_>, request: &Request, decision: &Deci
 /// A client has not acknowledged in time.
 pub fn acknowledgement_expired(cx: &mut Context<'_>, socket: &Socket, wire_id: u64) {
     if let Some(Awaited::One(token)) = socket.take_awaited(wire_id) {
+        let meter = &socket.client.mailbox.meter;
+        meter.add(Tally::AcksSettled, 1);
+        meter.add(Tally::AcksTimedOut, 1);
         let event = Event { token, status: STATUS_TIMEOUT, ..event_of(EVENT_ACK, socket, cx.now_us) };
         cx.out.push(&socket.nsp.queue, &event);
     }

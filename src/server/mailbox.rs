@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::command::Command;
 use super::deadlines::Deadlines;
+use super::meter::Meter;
 
 thread_local! {
     /// Address of the mailbox whose shard this thread is; 0 elsewhere.
@@ -31,6 +32,8 @@ pub struct Mailbox {
     waker: Mutex<Option<Waker>>,
     /// Timeouts of acknowledgements and decisions, which other threads set.
     pub deadlines: Mutex<Deadlines>,
+    /// What the shard counts.
+    pub meter: Meter,
 }
 
 impl Mailbox {
@@ -68,7 +71,7 @@ impl Mailbox {
     }
 
     /// Whether the calling thread is the shard that empties this mailbox.
-    fn is_own(&self) -> bool {
+    pub(super) fn is_own(&self) -> bool {
         OWN.get() == std::ptr::from_ref(self) as usize
     }
 

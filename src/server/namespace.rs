@@ -239,6 +239,11 @@ impl Namespace {
         if owner { members.sockets.get(&socket.id) } else { None }
     }
 
+    /// How many rooms have members, the sockets' own not counted.
+    pub fn room_count(&self) -> usize {
+        self.members.read().rooms.len()
+    }
+
     /// All rooms that have members, the sockets' own included.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         let members = self.members.read();

@@ -14,6 +14,7 @@ use super::encoded::Encoded;
 use super::error::{Code, Error};
 use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
 use super::limits::OutboundPolicy;
+use super::meter::Tally;
 use super::metrics::Count;
 use super::namespace::{Namespace, Target};
 use super::outbound::Delivery;
@@ -77,8 +78,10 @@ impl Server {
             let text = format!("socket {:#x} owes {max} acknowledgements, which is limits.acksAwaitedMax", socket.id);
             return Err(Error::new(Code::Full, text));
         }
+        self.tally(&socket.client.mailbox, Tally::AcksAwaited, 1);
         // It may have left in between, and nobody would complete the token.
         if !socket.is_open() && socket.take_awaited(wire_id).is_some() {
+            self.tally(&socket.client.mailbox, Tally::AcksSettled, 1);
             return Err(gone(socket));
         }
         let queued = socket.client.send(|out| {
@@ -89,6 +92,7 @@ impl Server {
         if let Err(error) = self.settle_queued(queued)
             && socket.take_awaited(wire_id).is_some()
         {
+            self.tally(&socket.client.mailbox, Tally::AcksSettled, 1);
             return Err(error);
         }
         if timeout_ms > 0 {
@@ -151,6 +155,7 @@ impl Server {
         self.with_slot(slot_of(token), |socket| {
             let socket = socket.ok_or_else(stale)?;
             let id = socket.settle(generation_of(token)).ok_or_else(stale)?;
+            self.tally(&socket.client.mailbox, Tally::AcksGiven, 1);
             let parts = AckParts { nsp: &socket.nsp.name, id, args, attachments: attachments.len() as u32 };
             socket.client.send(|out| out.ack(&parts, attachments)).map_err(refused)
         })
@@ -230,6 +235,7 @@ impl Server {
             Step::Before => {
                 let has_room = socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()), max);
                 if has_room {
+                    self.tally(&socket.client.mailbox, Tally::AcksAwaited, 1);
                     receivers.push(socket.id);
                 } else {
                     self.metrics.count(Count::AckRequestsSkipped);
@@ -238,7 +244,9 @@ impl Server {
             }
             Step::Refused => {
                 receivers.pop();
-                socket.take_awaited(wire_id).is_some()
+                let taken = socket.take_awaited(wire_id).is_some();
+                self.tally(&socket.client.mailbox, Tally::AcksSettled, taken.into());
+                taken
             }
         })?;
         self.publish(namespace, target, &Operation::Broadcast(emission));

@@ -73,6 +73,9 @@ pub struct Outbound {
     /// Packets in the flat form, Engine.IO's own left out.
     count: u32,
     count_max: u32,
+    /// Packets in the flat form as Engine.IO counts them, attachments and its own included; and those that were taken.
+    frames: u32,
+    taken: u32,
     /// What the connection has taken and the kernel has not.
     in_flight: Level,
     /// Bytes above which a packet is looked at more closely: the budget, the high mark, or 0.
@@ -110,6 +113,8 @@ impl Outbound {
             shared_len: 0,
             count: 0,
             count_max: budget.packets_max,
+            frames: 0,
+            taken: 0,
             in_flight: Level::default(),
             alarm: budget.bytes_max.min(budget.high.saturating_sub(1)),
             backlog: None,
@@ -229,6 +234,7 @@ impl Outbound {
     }
 
     fn flat(&mut self, op: Opcode, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        self.frames += 1;
         match self.form {
             Form::WebSocket if self.base64 && op == Opcode::Binary => {
                 let (mut data, mut text) = (Vec::with_capacity(len), Vec::new());
@@ -261,6 +267,7 @@ impl Outbound {
             let op = frames::opcode(is_binary);
             return self.flat(op, payload.len(), compress, |out| out.extend_from_slice(payload));
         }
+        self.frames += 1;
         if frame.len() >= SHARE_MIN {
             self.shared.push((self.bytes.len(), frame.clone()));
             self.shared_len += frame.len();
@@ -336,6 +343,7 @@ impl Outbound {
         }
         self.form = Form::WebSocket;
         self.writable = true;
+        self.frames = 0;
         let (bytes, packets) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.packets));
         for (data, binary) in payloads(&bytes, &packets) {
             self.flat(frames::opcode(binary), data.len(), false, |out| out.extend_from_slice(data));
@@ -375,6 +383,7 @@ mod tests {
         polling.upgrade();
         let run = polling.take_run(0);
         assert_eq!(run.bytes, b"\x81\x0942[\"a\",1]\x82\x02\x01\x02");
+        assert_eq!((polling.take_taken(), polling.take_taken()), (2, 0));
     }
 
     #[test]

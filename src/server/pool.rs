@@ -30,6 +30,11 @@ pub fn take() -> Vec<u8> {
     })
 }
 
+/// Bytes that this thread keeps.
+pub fn kept() -> usize {
+    POOL.with_borrow(|pool| pool.capacity)
+}
+
 /// Gives a buffer back.
 pub fn give(mut buffer: Vec<u8>) {
     let capacity = buffer.capacity();

@@ -21,6 +21,7 @@ use super::error::{Code, Error};
 use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
 use super::local;
 use super::mailbox::Mailbox;
+use super::meter::{Meter, Tally};
 use super::metrics::Metrics;
 use super::namespace::{Flags, Namespace};
 use super::request::{Decision, Pending, Request};
@@ -75,7 +76,6 @@ pub struct Server {
     /// Set by the first `drain`.
     pub draining: OnceLock<Draining>,
     completions: AtomicU64,
-    owed: AtomicU64,
 }
 
 impl Server {
@@ -105,7 +105,6 @@ impl Server {
             open: AtomicBool::new(true),
             draining: OnceLock::new(),
             completions: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
         };
         let root = server.make_namespace(1, "/", 0, Flags::default(), server.queue.clone());
         {
@@ -183,9 +182,10 @@ impl Server {
         (Kind::Completion as u64) << 62 | (self.completions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Counts an acknowledgement that the host owes.
-    pub fn next_owed(&self) -> u64 {
-        self.owed.fetch_add(1, Ordering::Relaxed)
+    /// A number for an acknowledgement that the host owes through a shard; it ascends for each shard, and no other shard gives it, so that
+    /// it is not met again in a slot's next tenant.
+    pub fn next_owed(&self, shard: usize, meter: &Meter) -> u64 {
+        meter.get(Tally::AcksOwed) * self.config.shards as u64 + shard as u64
     }
 
     // ---- namespaces -----------------------------------------------------------------------------------------------
@@ -221,6 +221,13 @@ impl Server {
     pub fn all_namespaces(&self) -> Vec<u32> {
         let named = |namespace: &&Arc<Namespace>| !namespace.name.is_empty();
         self.namespaces.read().list.iter().filter(named).map(|namespace| namespace.id).collect()
+    }
+
+    /// How many namespaces there are, patterns left out, and how many rooms in them.
+    pub(super) fn count_namespaces(&self) -> (u64, u64) {
+        let namespaces = self.namespaces.read();
+        let rooms: usize = namespaces.list.iter().map(|namespace| namespace.room_count()).sum();
+        ((namespaces.list.len() - namespaces.patterns.len()) as u64, rooms as u64)
     }
 
     /// Makes a namespace, or changes flags and queue of one without sockets.
@@ -369,6 +376,11 @@ impl Server {
         }
     }
 
+    /// How many sockets there are, those that wait for admission included.
+    pub(super) fn count_sockets(&self) -> u64 {
+        self.sockets.count() as u64
+    }
+
     /// A socket has left.
     pub fn forget_socket(&self, id: u64) {
         self.sockets.remove(id);
@@ -456,8 +468,9 @@ impl Server {
                 }
                 Some(Due::Broadcast(broadcast)) => {
                     for id in broadcast.end(STATUS_TIMEOUT, cx.out, cx.now_us) {
-                        if let Some(socket) = self.sockets.get(id) {
-                            socket.take_awaited(broadcast.wire_id);
+                        if self.sockets.get(id).and_then(|socket| socket.take_awaited(broadcast.wire_id)).is_some() {
+                            mailbox.meter.add(Tally::AcksSettled, 1);
+                            mailbox.meter.add(Tally::AcksTimedOut, 1);
                         }
                     }
                 }

@@ -123,9 +123,10 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// How many values there are.
+    /// How many values there are. A slot that was retired counts too: it takes a thousand million tenants.
     pub fn count(&self) -> usize {
-        self.table.read().slots.iter().filter(|slot| slot.value.is_some()).count()
+        let table = self.table.read();
+        table.slots.len() - table.free.len()
     }
 
     /// All values.

@@ -197,6 +197,11 @@ impl Socket {
         }
     }
 
+    /// The socket has left: what the host owes is owed no more. How many that were.
+    pub fn abandon_owed(&self) -> usize {
+        self.inner.lock().acks.as_mut().map_or(0, |acks| acks.owed.settle_all().count())
+    }
+
     /// Remembers that the client owes an acknowledgement; false if it owes `max` already.
     pub fn await_ack(&self, wire_id: u64, awaited: Awaited, max: u64) -> bool {
         let mut inner = self.inner.lock();

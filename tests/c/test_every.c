@@ -99,6 +99,20 @@ static int64_t adopt(struct args *a)
     return result;
 }
 
+static int64_t metrics(struct args *a)
+{
+    sockeye_metrics metrics;
+    metrics.size = sizeof metrics;
+    return sockeye_engine_metrics(a->engine, &metrics);
+}
+
+static int64_t queue_metrics(struct args *a)
+{
+    sockeye_queue_metrics metrics;
+    metrics.size = sizeof metrics;
+    return sockeye_queue_get_metrics(a->queue, &metrics);
+}
+
 #define ROWS                                                                                                                     \
     ROW(sockeye_version, 0, FINE, sockeye_version() > 0 ? 0 : -1)                                                                \
     ROW(sockeye_abi, 0, FINE, sockeye_abi() == SOCKEYE_ABI ? 0 : -1)                                                             \
@@ -160,6 +174,9 @@ static int64_t adopt(struct args *a)
     ROW(sockeye_sockets_fetch, ENGINE, CLOSED, sockeye_sockets_fetch(a->engine, &a->target, &a->token))                          \
     ROW(sockeye_server_emit, ENGINE, CLOSED, sockeye_server_emit(a->engine, a->nsp, &a->emission, NULL))                         \
     ROW(sockeye_server_count, ENGINE, CLOSED, sockeye_server_count(a->engine, a->nsp, &a->token))                                \
+    ROW(sockeye_engine_metrics, ENGINE, FINE, metrics(a))                                                                    \
+    ROW(sockeye_engine_metrics_text, ENGINE, FINE, gave(a, sockeye_engine_metrics_text(a->engine, &a->buffer)))              \
+    ROW(sockeye_queue_get_metrics, QUEUE, FINE, queue_metrics(a))                                                            \
     ROW(sockeye_json_get, 0, FINE, sockeye_json_get("{\"a\":1}", 7, "/a", 2, &a->text, &a->len))                                 \
     ROW(sockeye_json_string, 0, FINE, sockeye_json_string("\"a\"", 3, a->buf, sizeof a->buf) == 1 ? 0 : -1)                      \
     ROW(sockeye_json_quote, 0, FINE, sockeye_json_quote("a", 1, a->buf, sizeof a->buf) == 3 ? 0 : -1)                            \

@@ -38,6 +38,11 @@ impl Run {
 }
 
 impl Outbound {
+    /// How many packets of Engine.IO were taken since this was asked.
+    pub fn take_taken(&mut self) -> u32 {
+        std::mem::take(&mut self.taken)
+    }
+
     /// Takes frames of a WebSocket connection, buffers included: an idle connection holds none.
     pub fn take_run(&mut self, now_ms: u64) -> Run {
         if self.notice {
@@ -48,6 +53,7 @@ impl Outbound {
         }
         self.shared_len = 0;
         self.dirty = false;
+        self.taken += std::mem::take(&mut self.frames);
         Run {
             bytes: std::mem::take(&mut self.bytes),
             shared: std::mem::take(&mut self.shared),
@@ -60,13 +66,14 @@ impl Outbound {
     fn take_part(&mut self, now_ms: u64) -> Run {
         let (base64, watched) = (self.base64, self.raised);
         let mut run = Run { watched, bytes: pool::take(), ..Run::default() };
-        let (mut left, mut first, mut expired) = (FLUSH_MAX, true, 0);
+        let (mut left, mut first, mut expired, mut taken) = (FLUSH_MAX, true, 0, 0);
         let backlog = self.unfold();
         while let Some(waiting) = backlog.pop(now_ms, if first { usize::MAX } else { left }, &mut expired) {
             left = left.saturating_sub(waiting.len());
             first = false;
             run.packets += u32::from(waiting.class != Class::Control);
             for frame in waiting.packet.into_frames() {
+                taken += 1;
                 if base64 && frames::is_binary(&frame) {
                     let mut text = Vec::new();
                     engine_packet::encode_base64(frames::payload(&frame), &mut text);
@@ -79,6 +86,7 @@ impl Outbound {
             }
         }
         self.budget.metrics.add(Count::Expired, expired);
+        self.taken += taken;
         self.fold();
         run.more = self.backlog.is_some();
         self.dirty = run.more;
@@ -95,6 +103,7 @@ impl Outbound {
             write_payload(at > 0, data, binary, out);
         }
         self.count = 0;
+        self.taken += std::mem::take(&mut self.frames);
         self.bytes = Vec::new();
         self.packets = Vec::new();
         std::mem::take(&mut self.compress)
@@ -102,16 +111,19 @@ impl Outbound {
 
     fn take_part_of_payload(&mut self, now_ms: u64, out: &mut Vec<u8>) -> bool {
         let (mut left, mut first, mut compress, mut expired) = (FLUSH_MAX, true, false, 0);
+        let mut taken = 0;
         let backlog = self.unfold();
         while let Some(waiting) = backlog.pop(now_ms, if first { usize::MAX } else { left }, &mut expired) {
             left = left.saturating_sub(waiting.len());
             compress |= waiting.compress;
             for frame in waiting.packet.frames() {
+                taken += 1;
                 write_payload(!first, frames::payload(frame), frames::is_binary(frame), out);
                 first = false;
             }
         }
         self.budget.metrics.add(Count::Expired, expired);
+        self.taken += taken;
         self.fold();
         compress
     }
@@ -148,6 +160,7 @@ impl Outbound {
         self.packets = Vec::new();
         self.shared_len = 0;
         self.count = 0;
+        self.frames = 0;
         self.compress = false;
     }
 }
@@ -207,6 +220,7 @@ mod tests {
         let mut out = Vec::new();
         assert!(polling.has_packets(10) && polling.take_payload(10, &mut out));
         assert_eq!(out, b"42[\"a\",2]\x1e42[\"a\",1]\x1ebAQIDBA==");
+        assert_eq!(polling.take_taken(), 3);
         assert!(polling.is_empty());
     }
 
