@@ -9,6 +9,7 @@ use super::atoms::AtomCache;
 use super::budget::Level;
 use super::client::Client;
 use super::event::*;
+use super::joined::Joined;
 use super::limits::Limits;
 use super::meter::{Meter, Tally};
 use super::metrics::Count;
@@ -42,7 +43,7 @@ pub struct Context<'a> {
 /// The sockets of one session, and what is between its packets.
 pub struct Connection {
     client: Arc<Client>,
-    sockets: Vec<Arc<Socket>>,
+    sockets: Joined,
     /// Decisions that the host owes this connection.
     waiting: Vec<u64>,
     reconstructor: Reconstructor,
@@ -57,7 +58,7 @@ impl Connection {
         let connect_deadline_ms = cx.now_us / 1000 + u64::from(config.connect_timeout_ms);
         let mut connection = Connection {
             client,
-            sockets: Vec::new(),
+            sockets: Joined::default(),
             waiting: Vec::new(),
             reconstructor: Reconstructor::default(),
             connect_deadline_ms,
@@ -76,7 +77,7 @@ impl Connection {
             && socket.advance(State::Pending, State::Connected)
         {
             self.joined(cx, &socket);
-            self.sockets.push(socket);
+            self.sockets.add(socket);
         }
     }
 
@@ -132,7 +133,7 @@ impl Connection {
     }
 
     fn bare(&self, cx: &mut Context<'_>, data: &str, attachments: &[&[u8]]) {
-        let Some(socket) = self.sockets.first() else { return };
+        let Some(socket) = self.sockets.iter().next() else { return };
         let flags = if attachments.is_empty() { 0 } else { FLAG_BINARY };
         let event = Event { flags, data, attachments, ..event_of(EVENT_MESSAGE, socket, cx.now_us) };
         cx.out.push(&socket.nsp.queue, &event);
@@ -163,14 +164,12 @@ impl Connection {
     }
 
     fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
-        // All names start with a slash, so those of one character are the same.
-        let is_it = |name: &str| name.len() == nsp.len() && (nsp.len() == 1 || name == nsp);
-        let found = self.sockets.iter().find(|socket| is_it(&socket.nsp.name) && socket.state() != State::Pending);
+        let found = self.sockets.find(nsp).filter(|socket| socket.state() != State::Pending);
         found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, nsp: &str, auth: Option<&str>) -> Result<(), Cause> {
-        if self.sockets.iter().any(|socket| *socket.nsp.name == *nsp) {
+        if self.sockets.find(nsp).is_some() {
             return Err(violation("CONNECT for a namespace that the client has joined"));
         }
         if self.namespaces() as u64 >= cx.server.config.limits.namespaces_max {
@@ -248,7 +247,7 @@ impl Connection {
         let Some(socket) = cx.server.new_socket(namespace, &self.client, auth.map(Into::into)) else {
             return self.refuse(&namespace.name, Some("Server is full"), None);
         };
-        self.sockets.push(socket.clone());
+        self.sockets.add(socket.clone());
         if !namespace.flags.authorize {
             return self.admit(cx, &socket);
         }
@@ -275,7 +274,7 @@ impl Connection {
             }
             (Request::Socket(socket), Decision::Expired) => self.turn_away(cx, &socket, Some("connect timeout"), None),
             (Request::Namespace { parent, name, auth, .. }, Decision::Accept { .. }) => {
-                if self.sockets.iter().any(|socket| *socket.nsp.name == *name) {
+                if self.sockets.find(&name).is_some() {
                     return;
                 }
                 match cx.server.child(&parent, &name, cx.out, cx.now_us) {
@@ -336,7 +335,7 @@ impl Connection {
 
     /// The host ends the connection: every namespace gets a DISCONNECT packet.
     pub fn disconnect_all(&mut self, cx: &mut Context<'_>) {
-        for socket in self.sockets.clone() {
+        for socket in self.sockets.iter().cloned().collect::<Vec<_>>() {
             if socket.state() == State::Connected {
                 send_disconnect(&socket);
             }
@@ -346,7 +345,7 @@ impl Connection {
 
     /// The session is over.
     pub fn closed(&mut self, cx: &mut Context<'_>, cause: &Cause) {
-        for socket in std::mem::take(&mut self.sockets) {
+        for socket in self.sockets.take() {
             self.leave(cx, &socket, cause);
         }
         for token in self.waiting.drain(..) {
@@ -372,7 +371,7 @@ impl Connection {
 
     /// Whether a queue that this connection's events go to is full.
     pub fn is_stalled(&self) -> bool {
-        self.sockets.iter().any(|socket| socket.nsp.queue.is_full())
+        self.sockets.is_stalled()
     }
 
     fn leave(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>, cause: &Cause) {
@@ -405,7 +404,7 @@ impl Connection {
         self.meter().add(Tally::AcksAbandoned, socket.abandon_owed() as u64);
         let (_, changes) = socket.nsp.remove(socket);
         push_room_changes(socket, &changes, cx.out, cx.now_us);
-        self.sockets.retain(|known| known.id != socket.id);
+        self.sockets.remove(socket);
         cx.server.forget_socket(socket.id);
     }
 }

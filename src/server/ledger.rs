@@ -12,7 +12,7 @@ const EMPTY_MAX: usize = 16;
 /// Places whose memory is kept when nothing is owed any more, for the next ones.
 const KEPT_MAX: usize = 64;
 
-/// What is owed, by number.
+/// What is owed, by number. The first place is never empty.
 #[derive(Debug)]
 pub struct Ledger<T> {
     places: VecDeque<(u64, Option<T>)>,
@@ -48,12 +48,27 @@ impl<T> Ledger<T> {
         self.owed += 1;
     }
 
+    /// The smallest number that is owed.
+    pub fn oldest(&self) -> Option<u64> {
+        self.places.front().map(|(number, _)| *number)
+    }
+
+    /// Settles the one with the smallest number, which is mostly the one that is due.
+    pub fn settle_oldest(&mut self) -> Option<T> {
+        let (_, value) = self.places.pop_front()?;
+        self.owed -= 1;
+        if self.places.len() > self.owed || self.places.capacity() > KEPT_MAX {
+            self.tidy();
+        }
+        value
+    }
+
     /// Settles one, once.
     pub fn settle(&mut self, number: u64) -> Option<T> {
-        let at = match self.places.front() {
-            Some((first, _)) if *first == number => 0,
-            _ => self.places.binary_search_by_key(&number, |(known, _)| *known).ok()?,
-        };
+        if self.oldest() == Some(number) {
+            return self.settle_oldest();
+        }
+        let at = self.places.binary_search_by_key(&number, |(known, _)| *known).ok()?;
         let value = self.places.get_mut(at)?.1.take()?;
         self.owed -= 1;
         self.tidy();

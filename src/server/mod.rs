@@ -22,6 +22,7 @@ pub mod event;
 pub mod exposition;
 mod frames;
 mod handshake;
+mod joined;
 mod ledger;
 pub mod limits;
 mod local;

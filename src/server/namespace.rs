@@ -172,25 +172,24 @@ impl Namespace {
             if room == socket.sid.as_str() && socket.set_own_room(false) {
                 changes.push((RoomChange::Leave, room.into()));
                 changes.push((RoomChange::Delete, room.into()));
-            } else if Self::leave_room(&mut members, socket, room, &mut changes) {
-                socket.remove_room(room);
+            } else if let Some(name) = Self::leave_room(&mut members, socket, room, &mut changes) {
+                socket.remove_room(&name);
             }
         }
         changes
     }
 
-    fn leave_room(members: &mut Members, socket: &Socket, room: &str, changes: &mut RoomChanges) -> bool {
-        let Some((name, inside)) = members.rooms.get_key_value_mut(room) else { return false };
-        if inside.swap_remove(&socket.id).is_none() {
-            return false;
-        }
+    /// The name that all members share, if the socket was one.
+    fn leave_room(members: &mut Members, socket: &Socket, room: &str, changes: &mut RoomChanges) -> Option<Arc<str>> {
+        let (name, inside) = members.rooms.get_key_value_mut(room)?;
+        inside.swap_remove(&socket.id)?;
         let name = name.clone();
         changes.push((RoomChange::Leave, name.clone()));
         if inside.is_empty() {
             members.rooms.remove(&name);
-            changes.push((RoomChange::Delete, name));
+            changes.push((RoomChange::Delete, name.clone()));
         }
-        true
+        Some(name)
     }
 
     /// Calls `visit` for each connected socket that the target means, once.

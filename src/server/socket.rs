@@ -12,8 +12,8 @@ use super::namespace::Namespace;
 use super::sid::Sid;
 use crate::proto::ack_id::AckId;
 
-/// Numbers of owed acknowledgements in tokens, where they take the place of a generation: 1 to this one.
-const OWED_NUMBERS: u64 = (1 << 30) - 1;
+/// Numbers of owed acknowledgements in tokens, where they take the place of a generation, which has 30 bits: 1 to this one.
+const OWED_NUMBERS: u64 = 1 << 29;
 
 /// Where a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,9 +160,9 @@ impl Socket {
         self.inner.lock().rooms.push(room);
     }
 
-    /// Forgets a room.
-    pub fn remove_room(&self, room: &str) {
-        self.inner.lock().rooms.retain(|known| &**known != room);
+    /// Forgets a room, by the very name that it was given: with many rooms, looking at all their names would take long.
+    pub fn remove_room(&self, room: &Arc<str>) {
+        self.inner.lock().rooms.retain(|known| !Arc::ptr_eq(known, room));
     }
 
     /// Forgets all rooms and gives them back, its own left out.
@@ -184,17 +184,7 @@ impl Socket {
     /// Settles an acknowledgement that the host owes, by its [`owed_number`], once.
     pub fn settle(&self, number: u32) -> Option<AckId> {
         let mut inner = self.inner.lock();
-        let owed = &mut inner.acks.as_mut()?.owed;
-        let newest = owed.newest()?;
-        let ago = (u64::from(owed_number(newest)) + OWED_NUMBERS - u64::from(number)) % OWED_NUMBERS;
-        let mut count = newest.checked_sub(ago)?;
-        loop {
-            if let Some(ack) = owed.settle(count) {
-                return Some(ack);
-            }
-            // Numbers come again, and it may be an old debt.
-            count = count.checked_sub(OWED_NUMBERS)?;
-        }
+        settle_owed(&mut inner.acks.as_mut()?.owed, number)
     }
 
     /// The socket has left: what the host owes is owed no more. How many that were.
@@ -222,5 +212,47 @@ impl Socket {
     pub fn take_all_awaited(&self) -> Vec<Awaited> {
         let mut inner = self.inner.lock();
         inner.acks.as_mut().map_or(Vec::new(), |acks| acks.awaited.settle_all().collect())
+    }
+}
+
+/// Settles what has an [`owed_number`], which comes again after many others.
+fn settle_owed<T>(owed: &mut Ledger<T>, number: u32) -> Option<T> {
+    if owed_number(owed.oldest()?) == number {
+        return owed.settle_oldest();
+    }
+    let newest = owed.newest()?;
+    let ago = (u64::from(owed_number(newest)) + OWED_NUMBERS).checked_sub(u64::from(number))? % OWED_NUMBERS;
+    let mut count = newest.checked_sub(ago)?;
+    loop {
+        if let Some(settled) = owed.settle(count) {
+            return Some(settled);
+        }
+        count = count.checked_sub(OWED_NUMBERS)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_settled_by_numbers_that_come_again() {
+        let counts = [3, OWED_NUMBERS - 1, OWED_NUMBERS, OWED_NUMBERS + 1, 3 * OWED_NUMBERS + 7, 3 * OWED_NUMBERS + 9];
+        for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2]] {
+            let mut owed = Ledger::default();
+            counts.iter().for_each(|count| owed.add(*count, *count));
+            for at in order {
+                assert_eq!(settle_owed(&mut owed, owed_number(counts[at])), Some(counts[at]));
+                assert_eq!(settle_owed(&mut owed, owed_number(counts[at])), None);
+                assert_eq!(settle_owed(&mut owed, 12345), None);
+            }
+        }
+    }
+
+    #[test]
+    fn owed_numbers_fit_a_token_and_are_never_0() {
+        for count in [0, 1, OWED_NUMBERS - 1, OWED_NUMBERS, u64::MAX] {
+            assert!((1..1 << 30).contains(&owed_number(count)));
+        }
     }
 }
