@@ -122,7 +122,8 @@ impl Options {
         };
         let metrics_path = self.metrics_path(&path)?;
         let headers = serde_json::Value::Object(self.headers.clone()).to_string();
-        let header_lines = HeaderLines::from_json(&headers).map_err(|error| Error::new(Code::Invalid, error))?;
+        let header_lines =
+            HeaderLines::from_json(&headers).map_err(|error| Error::new(Code::Invalid, format!("headers: {error}")))?;
         let timing = Timing {
             ping_interval_ms: in_range("pingInterval", self.ping_interval, 1, TIME_MAX_MS)?,
             ping_timeout_ms: in_range("pingTimeout", self.ping_timeout, 1, TIME_MAX_MS)?,

@@ -350,6 +350,39 @@ fn each_function_is_tried_in_every_circumstance() {
     hold(missing.map(|name| format!("tests/c/test_every.c:1: {name} has no ROW")).collect());
 }
 
+#[test]
+fn each_struct_is_tried_in_every_size() {
+    let (header, table) = (read("include/sockeye.h"), read("tests/c/test_structs.c"));
+    let sized = header.split("typedef struct ").filter_map(|text| {
+        let (name, fields) = text.split_once(" {")?;
+        fields.trim_start().starts_with("uint32_t size;").then_some(name)
+    });
+    let sized: Vec<&str> = sized.collect();
+    assert!(sized.len() > 10, "the header has {} structs with a size", sized.len());
+    let has = |name: &str| table.contains(&format!("STRUCT({name},")) || table.contains(&format!("OUT({name},"));
+    let missing = sized.iter().filter(|name| !has(name));
+    hold(missing.map(|name| format!("tests/c/test_structs.c:1: {name} has no STRUCT or OUT")).collect());
+}
+
+/// `ping_interval` → `pingInterval`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+}
+
+#[test]
+fn each_option_is_tried_out_of_its_range() {
+    let (options, table) = (read("src/options.rs"), read("tests/c/test_ranges.c"));
+    let (_, fields) = options.split_once("pub struct Options {").unwrap();
+    let (fields, _) = fields.split_once("\n}").unwrap();
+    let name = |line: &str| Some(camel(line.trim().strip_prefix("pub ")?.split_once(':')?.0));
+    let names: Vec<String> = fields.lines().filter_map(name).collect();
+    assert!(names.len() > 20, "{} options", names.len());
+    let missing = names.iter().filter(|name| !table.contains(&format!("{{\"{name}\",")));
+    hold(missing.map(|name| format!("tests/c/test_ranges.c:1: no row of `options` for {name}")).collect());
+}
+
 /// Numbers by name: of `pub const NAME: type = number;` and of enum variants `Name = number,`.
 fn numbers(path: &str) -> BTreeMap<String, i64> {
     let text = read(path);
