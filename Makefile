@@ -16,8 +16,10 @@ CFLAGS ?= -O2 -g
 SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
 EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp)
+# Those that show the engine in another server need that server's packages: libssl-dev and libboost-dev.
+HOST_EXAMPLES := $(addprefix target/examples/,tls beast)
 
-.PHONY: all lib examples testbed run test test-rust test-c test-clients test-hostile check fuzz bench install client clean
+.PHONY: all lib examples examples-host testbed run test test-rust test-c test-clients test-hostile check fuzz bench install client clean
 
 all: lib examples
 
@@ -50,11 +52,19 @@ target/examples/chat-cpp: examples/cpp/chat.cpp include/sockeye.hpp include/sock
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
+target/examples/beast: examples/cpp/beast.cpp include/sockeye.hpp include/sockeye.h | lib
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
+
+target/examples/tls: SYSTEM_LIBS := -lssl -lcrypto $(SYSTEM_LIBS)
+
 # The library is built by cargo, which knows best whether it changed; programs are linked anew each time it was.
-$(EXAMPLES): $(LIB)/libsockeye.a
+$(EXAMPLES) $(HOST_EXAMPLES): $(LIB)/libsockeye.a
 $(LIB)/libsockeye.a: lib ;
 
 examples: $(EXAMPLES)
+
+examples-host: $(HOST_EXAMPLES)
 
 testbed: lib
 	$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -Iinclude -o target/testbed tests/c/testbed*.c $(LIB)/libsockeye.a $(SYSTEM_LIBS)
@@ -81,7 +91,7 @@ test-rust:
 test-c: lib testbed
 	LIB=$(LIB) INCLUDE=include sh tests/c/run.sh
 
-test-clients: testbed examples
+test-clients: testbed examples examples-host
 	sh tests/clients/run.sh
 
 test-hostile: testbed

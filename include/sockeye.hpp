@@ -5,7 +5,7 @@
 //   - Text and bytes that go in are borrowed for the call (of a chain: until its last member, emit or another, returns).
 //   - Text that comes out of an Event is borrowed until its batch is released; Event::retain keeps it longer.
 //   - No exceptions: what can fail returns a Status, or a Result<T> that has a T or a code.
-//   - Nothing here allocates but a Queue (its batch), on_events (the function) and the json functions that return a std::string.
+//   - Nothing here allocates but a Queue (its batch), on_events and http (the function) and the json functions that return a std::string.
 //   - Threads: as in sockeye.h, everything may be called from every thread and from event handlers, but a Queue has one
 //     consumer, and an Engine is not destroyed on one of its own threads.
 #ifndef SOCKEYE_HPP
@@ -455,6 +455,40 @@ public:
         return detail::take<std::uint16_t>(call);
     }
     Status listen_fd(std::ptrdiff_t fd) const noexcept { return sockeye_engine_listen_fd(get(), fd); }
+    // Takes over a connected stream socket, `head` being what was read from it already. On failure it stays yours.
+    Status adopt(std::ptrdiff_t fd, std::string_view head = {}, std::string_view remote = {}, std::uint32_t flags = 0) const noexcept {
+        auto connection = detail::sized<sockeye_connection>();
+        connection.flags = flags;
+        connection.fd = fd;
+        connection.head = head.data();
+        connection.head_len = head.size();
+        connection.remote = remote.data();
+        connection.remote_len = remote.size();
+        return sockeye_engine_adopt(get(), &connection, nullptr);
+    }
+    // A stream of your own, such as TLS; the struct has the functions. Returns its id for sockeye_stream_input and its relatives.
+    Result<sockeye_stream> adopt(const sockeye_connection &connection) const noexcept {
+        return detail::take<sockeye_stream>([&](auto out) { return sockeye_engine_adopt(get(), &connection, out); });
+    }
+    // Answers a request that your own listener received. `answer` is called once, on a thread of the engine, or, after end(), never.
+    Result<sockeye_stream> http(const sockeye_http_request &request, std::function<void(const sockeye_http_answer &)> answer) const {
+        using Answer = std::function<void(const sockeye_http_answer &)>;
+        auto user = std::make_unique<Answer>(std::move(answer));
+        const auto call = [](void *user, const sockeye_http_answer *given) { (*static_cast<Answer *>(user))(*given); };
+        const auto drop = [](void *user) { delete static_cast<Answer *>(user); };
+        sockeye_stream id = 0;
+        const Status status = sockeye_engine_http(get(), &request, call, user.get(), drop, &id);
+        if (!status) return status;
+        user.release(); // dropped by the engine
+        return id;
+    }
+    // The peer of a stream, or of a request, is gone.
+    Status end(sockeye_stream stream) const noexcept { return sockeye_stream_end(get(), stream); }
+    // The answer to HTTP, a request that is neither the engine's nor a folder's (SOCKEYE_OPT_HTTP_EVENTS).
+    Status respond(const Event &event, std::uint32_t status, std::string_view body = {}, const sockeye_header *headers = nullptr,
+                   std::size_t header_count = 0) const noexcept {
+        return sockeye_http_respond(get(), event.token(), status, headers, header_count, body.data(), body.size());
+    }
     Status close(std::chrono::milliseconds grace = {}) const noexcept {
         return sockeye_engine_close(get(), static_cast<std::uint32_t>(grace.count()));
     }
