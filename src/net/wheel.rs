@@ -22,10 +22,17 @@ impl<K> Wheel<K> {
         Wheel { near: Ring::new(1, NEAR_SLOTS), far: Ring::new(FAR_TICK_MS, FAR_SLOTS) }
     }
 
-    /// Puts a key in, to be given at `at_ms` or a tick later, or at the horizon, and never in this call of [`Wheel::take`]; returns when.
-    pub fn add(&mut self, at_ms: u64, key: K) -> u64 {
+    /// Puts a key in, to be given at [`Wheel::due_ms`].
+    pub fn add(&mut self, at_ms: u64, key: K) {
         let ring = if at_ms < self.near.horizon_ms() { &mut self.near } else { &mut self.far };
-        ring.add(at_ms, key)
+        ring.add(at_ms, key);
+    }
+
+    /// When a key would be given that is put in for `at_ms`: then or a tick later, or at the horizon, and never in this call of
+    /// [`Wheel::take`].
+    pub fn due_ms(&self, at_ms: u64) -> u64 {
+        let ring = if at_ms < self.near.horizon_ms() { &self.near } else { &self.far };
+        ring.tick_of(at_ms) * ring.tick_ms
     }
 
     /// Takes all keys whose time has come; the time of the first of them.
@@ -53,10 +60,12 @@ impl Looks {
         if self.0.len() <= index {
             self.0.resize(index + 1, u64::MAX);
         }
+        let due_ms = wheel.due_ms(at_ms);
         if let Some(booked) = self.0.get_mut(index)
-            && at_ms < *booked
+            && due_ms < *booked
         {
-            *booked = wheel.add(at_ms, key);
+            *booked = due_ms;
+            wheel.add(at_ms, key);
         }
     }
 
@@ -98,15 +107,18 @@ impl<K> Ring<K> {
         (self.at + self.len() - 1) * self.tick_ms
     }
 
-    fn add(&mut self, at_ms: u64, key: K) -> u64 {
-        let tick = at_ms.div_ceil(self.tick_ms).clamp(self.at + 1, self.at + self.len() - 1);
+    fn tick_of(&self, at_ms: u64) -> u64 {
+        at_ms.div_ceil(self.tick_ms).clamp(self.at + 1, self.at + self.len() - 1)
+    }
+
+    fn add(&mut self, at_ms: u64, key: K) {
+        let tick = self.tick_of(at_ms);
         let slot = (tick % self.len()) as usize;
         if let (Some(keys), Some(bits)) = (self.slots.get_mut(slot), self.occupied.get_mut(slot / 64)) {
             keys.push(key);
             *bits |= 1 << (slot % 64);
             self.count += 1;
         }
-        tick * self.tick_ms
     }
 
     fn take(&mut self, now_ms: u64, due: &mut Vec<K>) -> Option<u64> {
@@ -219,9 +231,7 @@ mod tests {
     #[test]
     fn far_times_share_slots_and_come_at_most_a_slot_late() {
         let mut wheel = Wheel::new();
-        for key in 0..100 {
-            wheel.add(25_000 + u64::from(key), key);
-        }
+        (0..100).for_each(|key| wheel.add(25_000 + u64::from(key), key));
         let (mut late_ms, mut wakes) = (0, 0);
         while let Some(now) = wheel.next_ms() {
             wakes += 1;
@@ -235,7 +245,8 @@ mod tests {
     fn an_index_is_looked_at_once_for_all_who_had_it() {
         let (mut wheel, mut looks) = (Wheel::new(), Looks::default());
         looks.book(&mut wheel, 3, 60_000, 3);
-        (0..10).for_each(|tenant| looks.book(&mut wheel, 3, 60_100 + tenant, 3));
+        (0..10).for_each(|tenant| looks.book(&mut wheel, 3, 60_000 + tenant, 3));
+        looks.book(&mut wheel, 3, 60_000, 3);
         let at = wheel.next_ms().unwrap();
         assert_eq!(take(&mut wheel, at), [3]);
         assert!(looks.take(3, at));
