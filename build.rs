@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 13] = [
+const CHAPTERS: [&str; 14] = [
     "constants",
     "types",
     "library",
@@ -17,6 +17,7 @@ const CHAPTERS: [&str; 13] = [
     "emit",
     "many",
     "metrics",
+    "log",
     "json",
 ];
 const HEADER: &str = "include/sockeye.h";

@@ -116,7 +116,8 @@
 // `SOCKEYE_NSP_ROOM_EVENTS`: `name` is the room, `status` a `SOCKEYE_ROOM_*`, `socket` who joined or left.
 #define SOCKEYE_EVENT_ROOM 13
 
-// Reserved for logging.
+// A line of the log, after `sockeye_engine_set_log` without a function: `status` is its level (`SOCKEYE_LOG_*`), `name` its target, `data`
+// an object with `message` and the line's fields.
 #define SOCKEYE_EVENT_LOG 14
 
 // A bug of the library was contained: a connection was closed after a panic; `name` is the message.
@@ -193,6 +194,24 @@
 
 // ROOM.status: the last socket left.
 #define SOCKEYE_ROOM_DELETE 4
+
+// No lines.
+#define SOCKEYE_LOG_OFF 0
+
+// A bug of the library was contained, or accepting connections fails.
+#define SOCKEYE_LOG_ERROR 1
+
+// A limit was passed, or something is slow.
+#define SOCKEYE_LOG_WARN 2
+
+// The engine's own life: it listens, drains, closes.
+#define SOCKEYE_LOG_INFO 3
+
+// Sessions and sockets come and go; requests are refused.
+#define SOCKEYE_LOG_DEBUG 4
+
+// Packets from clients, without their content.
+#define SOCKEYE_LOG_TRACE 5
 
 // The host drains the queue with `sockeye_queue_poll`. The default.
 #define SOCKEYE_DELIVER_POLL 0
@@ -873,6 +892,10 @@ typedef struct sockeye_metrics {
   uint64_t ack_requests_skipped;
   // Requests that took longer than `request_time_ms`.
   uint64_t request_timeouts;
+  // Lines of the log that were left out because their target had too many in a second.
+  uint64_t log_lines_left_out;
+  // LOG events that were dropped because the queue was half full.
+  uint64_t log_lines_dropped;
 } sockeye_metrics;
 
 // What waits in a queue; see `sockeye_queue_get_metrics`.
@@ -886,6 +909,17 @@ typedef struct sockeye_queue_metrics {
   // Times that reading from sockets stopped because the queue was full.
   uint64_t stalls;
 } sockeye_queue_metrics;
+
+// Called with a line of the log: its level (`SOCKEYE_LOG_*`), target, message, and fields as a JSON object. The texts are valid until it
+// returns, and not zero-terminated.
+typedef void (*sockeye_log_fn)(void *user,
+                               int32_t level,
+                               const char *target,
+                               size_t target_len,
+                               const char *message,
+                               size_t message_len,
+                               const char *fields,
+                               size_t fields_len);
 
 // One record of `sockeye_queue_poll_packed`, 64 bytes, little-endian; offsets count from the start of the buffer.
 typedef struct sockeye_packed {
@@ -989,7 +1023,7 @@ sockeye_result sockeye_engine_close(struct sockeye_engine *engine,
 
 // Closes if `sockeye_engine_close` was not called, or draining has not ended, joins the engine's threads, and frees it with its queues. After it returns no
 // callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-// the engine and in a wake or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+// the engine and in a wake, log or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
 sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
 
 // Takes over a connection that the host accepted, as if it had come in on a listener of the engine's. It may carry any request, not
@@ -1313,6 +1347,22 @@ sockeye_result sockeye_engine_metrics_text(struct sockeye_engine *engine,
 // Writes what waits in one queue into `*out`, whose `size` the caller sets to `sizeof(sockeye_queue_metrics)` before.
 sockeye_result sockeye_queue_get_metrics(struct sockeye_queue *queue,
                                          struct sockeye_queue_metrics *out);
+
+// Wants the log of an engine: lines of `level` (`SOCKEYE_LOG_*`) and of those that matter more, given to `log_fn`, or with NULL as LOG events
+// of the default queue. May be called again at any time, from any thread, for another level or function; `SOCKEYE_LOG_OFF` ends it. By
+// default there is no log, and asking whether there is one costs a load.
+//
+// `log_fn` is called on the engine's I/O threads, by several at once if there are several, with a target (`session`, `listen`, ...), a
+// message, and its fields as a JSON object; the texts are valid until it returns, and not zero-terminated. It should not block, and may
+// call no sockeye functions (`sockeye_engine_free` is DEADLOCK there). A call that is under way when the function is replaced ends as it began;
+// `drop` is called with `user` once no call is left, also if `level` is off, and never if this fails. No line holds payloads, headers,
+// queries or session ids, at any level. A target has 100 lines a second, and one that says how many were left out. LOG events that come
+// while the queue is half full are dropped: they never stop the reading from sockets. Both are counted in the metrics.
+sockeye_result sockeye_engine_set_log(struct sockeye_engine *engine,
+                                      int32_t level,
+                                      sockeye_log_fn log_fn,
+                                      void *user,
+                                      sockeye_drop_fn drop);
 
 // The part of a JSON text that an RFC 6901 pointer names (`/0/name`), as a slice of that text: `*out` and `*out_len`. OK with NULL and
 // 0 if it is not there. BAD_JSON if the text is no JSON, INVALID if the pointer is none.

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn sockeye_engine_close(engine: *mut sockeye_engine, grace
 
 /// Closes if `sockeye_engine_close` was not called, or draining has not ended, joins the engine's threads, and frees it with its queues. After it returns no
 /// callback runs, and each `drop` has run once. Events that were not polled are lost. DEADLOCK, and nothing done, on a thread of
-/// the engine and in a wake or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
+/// the engine and in a wake, log or drop callback. NULL is allowed. In a child of the process that made it: FORKED, and nothing is freed.
 ///
 /// # Safety
 /// `engine` is NULL or an engine, which nobody uses any more, queues and events included.
@@ -71,7 +71,9 @@ pub unsafe extern "C" fn sockeye_engine_free(engine: *mut sockeye_engine) -> soc
         return SOCKEYE_OK;
     }
     if is_within_host() {
-        return guard(|| Err(Error::new(Code::Deadlock, "a wake or drop callback comes within a call; free it later")));
+        return guard(|| {
+            Err(Error::new(Code::Deadlock, "a wake, log or drop callback comes within a call; free it later"))
+        });
     }
     // SAFETY: the caller's promise.
     let freeable = unsafe {

@@ -77,7 +77,8 @@ pub const SOCKEYE_EVENT_SERVER_ACK: u32 = 11;
 pub const SOCKEYE_EVENT_SOCKETS: u32 = 12;
 /// `SOCKEYE_NSP_ROOM_EVENTS`: `name` is the room, `status` a `SOCKEYE_ROOM_*`, `socket` who joined or left.
 pub const SOCKEYE_EVENT_ROOM: u32 = 13;
-/// Reserved for logging.
+/// A line of the log, after `sockeye_engine_set_log` without a function: `status` is its level (`SOCKEYE_LOG_*`), `name` its target, `data`
+/// an object with `message` and the line's fields.
 pub const SOCKEYE_EVENT_LOG: u32 = 14;
 /// A bug of the library was contained: a connection was closed after a panic; `name` is the message.
 pub const SOCKEYE_EVENT_FAULT: u32 = 15;
@@ -136,6 +137,21 @@ pub const SOCKEYE_ROOM_JOIN: i32 = 2;
 pub const SOCKEYE_ROOM_LEAVE: i32 = 3;
 /// ROOM.status: the last socket left.
 pub const SOCKEYE_ROOM_DELETE: i32 = 4;
+
+// ---- the log ------------------------------------------------------------------------------------------------------
+
+/// No lines.
+pub const SOCKEYE_LOG_OFF: i32 = 0;
+/// A bug of the library was contained, or accepting connections fails.
+pub const SOCKEYE_LOG_ERROR: i32 = 1;
+/// A limit was passed, or something is slow.
+pub const SOCKEYE_LOG_WARN: i32 = 2;
+/// The engine's own life: it listens, drains, closes.
+pub const SOCKEYE_LOG_INFO: i32 = 3;
+/// Sessions and sockets come and go; requests are refused.
+pub const SOCKEYE_LOG_DEBUG: i32 = 4;
+/// Packets from clients, without their content.
+pub const SOCKEYE_LOG_TRACE: i32 = 5;
 
 // ---- delivery -----------------------------------------------------------------------------------------------------
 

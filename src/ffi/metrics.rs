@@ -139,6 +139,8 @@ fn counts_of(snapshot: &Snapshot) -> sockeye_metrics {
         namespaces_refused: snapshot.count(Count::NamespacesRefused),
         ack_requests_skipped: snapshot.count(Count::AckRequestsSkipped),
         request_timeouts: snapshot.count(Count::RequestTimeouts),
+        log_lines_left_out: snapshot.count(Count::LogLinesLeftOut),
+        log_lines_dropped: snapshot.count(Count::LogLinesDropped),
         ..sockeye_metrics::default()
     }
 }

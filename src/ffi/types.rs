@@ -23,6 +23,21 @@ pub type sockeye_wake_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;
 pub type sockeye_events_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, events: *const sockeye_event, count: usize)>;
 
+/// Called with a line of the log: its level (`SOCKEYE_LOG_*`), target, message, and fields as a JSON object. The texts are valid until it
+/// returns, and not zero-terminated.
+pub type sockeye_log_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        level: i32,
+        target: *const core::ffi::c_char,
+        target_len: usize,
+        message: *const core::ffi::c_char,
+        message_len: usize,
+        fields: *const core::ffi::c_char,
+        fields_len: usize,
+    ),
+>;
+
 /// Bytes in an array of them: a room, an attachment.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -434,6 +449,10 @@ pub struct sockeye_metrics {
     pub ack_requests_skipped: u64,
     /// Requests that took longer than `request_time_ms`.
     pub request_timeouts: u64,
+    /// Lines of the log that were left out because their target had too many in a second.
+    pub log_lines_left_out: u64,
+    /// LOG events that were dropped because the queue was half full.
+    pub log_lines_dropped: u64,
 }
 
 /// What waits in a queue; see `sockeye_queue_get_metrics`.

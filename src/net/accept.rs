@@ -34,7 +34,9 @@ pub struct Arrival {
 impl Shard {
     /// Listens too; accepted connections are dealt out to all shards in turn.
     pub fn listen(&mut self, listener: StdListener) -> io::Result<()> {
-        self.listeners.push(TcpListener::from_std(listener)?);
+        let listener = TcpListener::from_std(listener)?;
+        self.tell_listening(&listener);
+        self.listeners.push(listener);
         self.ready.push(LISTENERS);
         Ok(())
     }
@@ -75,6 +77,7 @@ impl Shard {
     fn pause_accepting(&mut self, error: &io::Error) {
         self.accept_after_ms = self.now_ms() + ACCEPT_PAUSE_MS;
         self.wheel.add(self.accept_after_ms, Timer::Accept);
+        self.tell_not_accepting(error);
         let text = error.to_string();
         let event = Event { kind: EVENT_LISTEN_ERROR, name: &text, time_us: self.now_us, ..Event::default() };
         let queue = self.server.queue().clone();
@@ -87,7 +90,7 @@ impl Shard {
             Ok(permit) => permit,
             Err(count) => {
                 Stream::Socket(stream).reset();
-                return self.server.metrics.count(count);
+                return self.limited(count, Some(address));
             }
         };
         self.mailbox.meter.add(Tally::ConnectionsOpened, 1);
@@ -139,7 +142,7 @@ impl Shard {
         let connections = &self.connections;
         let is_pending = |key| connections.get(key).is_some_and(|connection| connection.stage == Stage::New);
         if let Some(oldest) = self.pending.add(key, is_pending) {
-            self.server.metrics.count(Count::HandshakesEvicted);
+            self.limited(Count::HandshakesEvicted, self.address_of(oldest));
             self.reset_connection(oldest);
         }
     }

@@ -41,6 +41,7 @@ impl Shard {
             return;
         }
         self.stop_listening();
+        self.tell_ending("draining", drain.spread_ms.into(), drain.grace_ms);
         let (now_ms, spread_ms) = (self.now_ms(), u64::from(drain.spread_ms));
         let mut random = Random::new(self.now_us);
         let mut keys = self.sessions.keys();

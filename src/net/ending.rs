@@ -60,7 +60,7 @@ impl Shard {
 
     /// A request did not come in time: 408, and it is over for the session too if it is a POST of one.
     fn request_timed_out(&mut self, key: Key) {
-        self.server.metrics.count(Count::RequestTimeouts);
+        self.limited(Count::RequestTimeouts, self.address_of(key));
         let Some(connection) = self.connections.get_mut(key) else { return };
         if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head)
             && let Some(session) = self.forget_post(key, &incoming.head)

@@ -22,6 +22,7 @@ use super::shard::Shard;
 use super::stream::Detached;
 use crate::queue::{Event, Outbox, Queue};
 use crate::server::event::{EVENT_CLOSED, EVENT_FAULT};
+use crate::server::log::{Level, Target};
 use crate::server::{Code, Error, Kind, Mailbox, Server, Slots};
 use crate::sys;
 
@@ -136,6 +137,9 @@ impl Engine {
                 // What was handed over too late for the last turn is closed, not kept.
                 peers.inbox(index).take();
                 if peers.ended() {
+                    let now_us = server.now_us();
+                    server.log_left_out(now_us);
+                    server.log(now_us, Level::Info, Target::Engine, "closed", |fields| fields);
                     server.deliver_waiting();
                     let mut out = Outbox::default();
                     server.push_closed(&mut out);
@@ -239,6 +243,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 impl Shard {
     /// A turn panicked: the connection that was read then is dropped, and the host gets a FAULT event.
     fn contain(&mut self, text: &str) {
+        self.tell_fault(text);
         let queue = self.server.queue().clone();
         self.out.push(&queue, &Event { kind: EVENT_FAULT, name: text, time_us: self.now_us, ..Event::default() });
         if let Some(key) = self.reading.take() {

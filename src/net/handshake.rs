@@ -70,7 +70,7 @@ impl Shard {
         match self.peers.gate.take_handshake(client, self.now_us) {
             Taken::Yes => Ok(()),
             Taken::Uncounted => {
-                self.server.metrics.count(Count::HandshakesUncounted);
+                self.limited(Count::HandshakesUncounted, Some(client));
                 Ok(())
             }
             Taken::RetryAfter(seconds) => {
@@ -228,6 +228,9 @@ impl Shard {
         let meter = &self.mailbox.meter;
         meter.add(if transport == Transport::Polling { Tally::OpenedPolling } else { Tally::OpenedWebSocket }, 1);
         meter.add(gauge_of(transport), 1);
+        if let Some(session) = self.sessions.get(inserted) {
+            self.tell_opened(&session.client);
+        }
         self.schedule_session(inserted);
         Some(inserted)
     }
@@ -285,7 +288,7 @@ impl Shard {
             session.candidate = Some(key);
             self.schedule_session(session_key);
         } else {
-            self.server.metrics.count(Count::UpgradesRefused);
+            self.limited(Count::UpgradesRefused, self.address_of(key));
             self.close_websocket(key, None);
         }
     }

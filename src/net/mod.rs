@@ -9,7 +9,7 @@
 //! - `accept`: connections come; `adopt`: the host hands them over; `admission`, `handshake_rate` and
 //!   `proxies`: who may;
 //! - `connection`: a connection, its bytes in and out; `stream`: what they come through; `fed`: a stream that the host feeds;
-//!   `host_request`: requests that the host hands over; `fallback`: requests that it answers; `measure`: what buffers hold;
+//!   `host_request`: requests that the host hands over; `fallback`: requests that it answers; `measure`: what buffers hold; `tell`: what is logged;
 //! - `http`: HTTP without I/O; `request` and `refusal`: requests in, whom they concern, and why not; `ending`: how connections end;
 //! - `handshake`: sessions begin; `polling` and `websocket`: packets in; `session`: packets out, heartbeat, close;
 //!   `drain`: the ends of many sessions, spread over a time; `rate`: how fast they may send.
@@ -40,6 +40,7 @@ mod session;
 mod shard;
 mod stream;
 mod table;
+mod tell;
 mod websocket;
 mod wheel;
 

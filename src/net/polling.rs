@@ -13,6 +13,7 @@ use super::table::Key;
 use crate::proto::engine_packet::{Packet, PacketType};
 use crate::proto::payload;
 use crate::proto::session::Received;
+use crate::server::log::Level;
 use crate::server::meter::Tally;
 use crate::server::{Cause, Client, Context, NEVER, Reason};
 
@@ -239,6 +240,9 @@ impl Shard {
 
     /// A packet on the session's own transport; nothing is heard from a client after the server closed its session.
     pub fn packet(&mut self, session_key: Key, packet: &Packet<'_>) {
+        if self.server.log.wants(Level::Trace) {
+            self.tell_packet(session_key, packet);
+        }
         let (now_ms, timing) = (self.now_us / 1000, self.config.timing);
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         if session.closing.is_some() {

@@ -302,10 +302,11 @@ impl Shard {
     /// Answers a refused request, and tells the host if it wants to know.
     pub fn refuse_request(&mut self, key: Key, head: &Head, refusal: &Refusal) {
         Meter::count_in(&self.mailbox.meter.errors, refusal.error.code().into());
+        self.tell_refused(key, refusal);
         self.report(refusal);
         let (error, message) = (refusal.error, &*refusal.message);
         if let Some(bound) = &refusal.bound {
-            self.server.metrics.count(bound.count);
+            self.limited(bound.count, self.address_of(key));
             let (status, retry_after_s) = (bound.status, bound.retry_after_s);
             return self.answer(key, head, |out, envelope| {
                 response::bound_json(out, status, retry_after_s, error, message, envelope);

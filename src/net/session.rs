@@ -289,7 +289,9 @@ impl Shard {
             cause.reason = Reason::ForcedServerClose;
         }
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
+        let client = session.client.clone();
         session.sockets.closed(&mut cx, &cause);
+        self.tell_ended(&client, &cause);
         self.answer_held_post(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         if let Some(candidate) = session.candidate.take() {
@@ -431,6 +433,7 @@ impl Shard {
 
     /// The engine closes.
     pub fn shut_down(&mut self, grace_ms: u32) {
+        self.tell_ending("closing", 0, grace_ms);
         self.closing = Some(self.now_ms() + u64::from(grace_ms));
         let (server, mailbox) = (self.server.clone(), self.mailbox.clone());
         server.abandon_broadcasts(&mailbox, &mut self.context());

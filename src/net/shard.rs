@@ -200,6 +200,7 @@ impl Shard {
     fn end_turn(&mut self) {
         let end_us = self.server.now_us();
         self.mailbox.meter.turn(end_us - self.now_us);
+        self.tell_turn(end_us - self.now_us);
         self.mailbox.meter.set(Tally::Connections, self.connections.len() as u64);
         self.now_us = end_us;
     }
@@ -322,11 +323,13 @@ impl Shard {
         };
         let Some(session) = self.sessions.get(session) else { return false };
         let stalled = session.is_stalled();
+        connection.paused = stalled || session.is_delayed();
+        let paused = connection.paused;
         if stalled {
+            self.tell_stalled();
             self.stalled.push(key);
         }
-        connection.paused = stalled || session.is_delayed();
-        connection.paused
+        paused
     }
 
     /// Acts on bytes that came, after those that wait.

@@ -146,6 +146,9 @@ impl Shard {
         meter.add(Tally::WebSocket, 1);
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.upgraded(&mut cx);
+        if let Some(session) = self.sessions.get(session_key) {
+            self.tell_upgraded(&session.client);
+        }
         self.flush(session_key);
         self.schedule_session(session_key);
     }

@@ -134,6 +134,13 @@ impl Queue {
         full(self.limits.events_max, self.limits.bytes_max)
     }
 
+    /// Whether the queue is less than half full: who may be left out adds only to such a queue.
+    pub fn is_at_ease(&self) -> bool {
+        let half = |max: usize| max.div_ceil(2);
+        self.events.load(Ordering::Relaxed) < half(self.limits.events_max)
+            && self.bytes.load(Ordering::Relaxed) < half(self.limits.bytes_max)
+    }
+
     /// What waits for the host.
     pub fn depth(&self) -> Depth {
         Depth {

@@ -11,6 +11,7 @@ use super::client::Client;
 use super::event::*;
 use super::joined::Joined;
 use super::limits::Limits;
+use super::log;
 use super::meter::{Meter, Tally};
 use super::metrics::Count;
 use super::namespace::Namespace;
@@ -308,6 +309,9 @@ impl Connection {
             let own: Arc<str> = socket.sid.as_str().into();
             push_room_changes(socket, &vec![(Create, own.clone()), (Join, own)], cx.out, cx.now_us);
         }
+        cx.server.log(cx.now_us, log::Level::Debug, log::Target::Socket, "connected", |fields| {
+            fields.text("socket", socket.sid.as_str()).text("namespace", &socket.nsp.name).id("session", self.client.id)
+        });
         let data = socket.auth.as_deref().unwrap_or("{}");
         cx.out.push(&socket.nsp.queue, &Event { data, ..event_of(EVENT_CONNECT, socket, cx.now_us) });
     }
@@ -386,6 +390,9 @@ impl Connection {
         self.forget(cx, socket);
         let unanswered = if cx.server.is_open() { STATUS_GONE } else { STATUS_CLOSED };
         Meter::count_in(&self.meter().disconnects, cause.reason as usize);
+        cx.server.log(cx.now_us, log::Level::Debug, log::Target::Socket, "left", |fields| {
+            fields.text("socket", socket.sid.as_str()).text("namespace", &socket.nsp.name).text("reason", name)
+        });
         let unsettled = socket.take_all_awaited();
         self.meter().add(Tally::AcksSettled, unsettled.len() as u64);
         for awaited in unsettled {

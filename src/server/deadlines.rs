@@ -14,6 +14,8 @@ pub enum Due {
     Broadcast(Arc<BroadcastAck>),
     /// The host owed a decision.
     Request(u64),
+    /// Lines of the log were left out.
+    LogSummary,
 }
 
 struct Entry {

@@ -12,6 +12,7 @@ pub const EVENT_UPGRADE: u32 = 9;
 pub const EVENT_SERVER_ACK: u32 = 11;
 pub const EVENT_SOCKETS: u32 = 12;
 pub const EVENT_ROOM: u32 = 13;
+pub const EVENT_LOG: u32 = 14;
 pub const EVENT_FAULT: u32 = 15;
 pub const EVENT_LISTEN_ERROR: u32 = 16;
 pub const EVENT_CLOSED: u32 = 17;

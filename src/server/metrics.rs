@@ -15,6 +15,8 @@ pub enum Family {
     Dropped,
     /// Times that a limit was passed, and what came of it: `sockeye_limited_total{what="…"}`.
     Limited,
+    /// Lines of the log that the host did not get: `sockeye_log_lines_dropped_total{cause="…"}`.
+    Log,
 }
 
 macro_rules! counts {
@@ -70,6 +72,17 @@ counts! {
     AckRequestsSkipped: Limited "ack_request_skipped",
     /// Requests that took longer than `requestTimeMs`.
     RequestTimeouts: Limited "request_timeout",
+    /// Lines that were left out because their target had too many in a second.
+    LogLinesLeftOut: Log "rate",
+    /// LOG events that were dropped because the queue was half full.
+    LogLinesDropped: Log "queue",
+}
+
+impl Count {
+    /// Its label in its family.
+    pub fn label(self) -> &'static str {
+        COUNTS.get(self as usize).map_or("", |(_, _, label)| label)
+    }
 }
 
 /// The counts of an engine.

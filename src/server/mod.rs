@@ -26,6 +26,7 @@ mod joined;
 mod ledger;
 pub mod limits;
 mod local;
+pub mod log;
 mod mailbox;
 pub mod meter;
 mod metrics;

@@ -20,6 +20,7 @@ use super::drain::Draining;
 use super::error::{Code, Error};
 use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
 use super::local;
+use super::log::Log;
 use super::mailbox::Mailbox;
 use super::meter::{Meter, Tally};
 use super::metrics::Metrics;
@@ -65,6 +66,7 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// Of every session's outbound queue.
     pub budget: Arc<Budget>,
+    pub log: Log,
     sockets: Arc<Slots<Socket>>,
     requests: Slots<Pending>,
     namespaces: RwLock<Namespaces>,
@@ -95,6 +97,7 @@ impl Server {
             adapter,
             metrics,
             budget,
+            log: Log::default(),
             sockets: Arc::new(Slots::new(Kind::Socket)),
             requests: Slots::new(Kind::Request),
             namespaces: RwLock::default(),
@@ -474,6 +477,7 @@ impl Server {
                         }
                     }
                 }
+                Some(Due::LogSummary) => self.log_left_out(cx.now_us),
                 Some(Due::Request(token)) => {
                     if let Some(pending) = self.requests.remove(token) {
                         self.hand_over(&pending, Decision::Expired);
