@@ -92,6 +92,14 @@ template <class T, class Raw = T, class Call> Result<T> take(Call call) noexcept
     return T(out);
 }
 
+// Calls with a struct that knows its size, and gives it filled.
+template <class T, class Call> Result<T> measure(Call call) noexcept {
+    T out = sized<T>();
+    const Status status = call(&out);
+    if (!status) return status;
+    return out;
+}
+
 // An object of the library, freed with this one.
 template <class T, void (*free_function)(T *)> class Owned {
 public:
@@ -220,6 +228,10 @@ public:
         const Status status = sockeye_queue_deliver(get(), mode, &call, owned.get(), &drop);
         if (status) static_cast<void>(owned.release());
         return status;
+    }
+    // What waits in it.
+    Result<sockeye_queue_metrics> metrics() const noexcept {
+        return detail::measure<sockeye_queue_metrics>([this](auto out) { return sockeye_queue_get_metrics(queue_, out); });
     }
     sockeye_queue *get() const noexcept { return queue_; }
 private:
@@ -427,9 +439,24 @@ struct Options : sockeye_options {
     Options &set_cors(std::string_view json) noexcept { return cors = json.data(), cors_len = json.size(), *this; }
     Options &set_cookie(std::string_view json) noexcept { return cookie = json.data(), cookie_len = json.size(), *this; }
     Options &set_headers(std::string_view json) noexcept { return headers = json.data(), headers_len = json.size(), *this; }
+    Options &set_metrics_path(std::string_view text) noexcept {
+        return metrics_path = text.data(), metrics_path_len = text.size(), *this;
+    }
     Options &set_client_dir(std::string_view dir) noexcept { return client_dir = dir.data(), client_dir_len = dir.size(), *this; }
     Options &set_trusted_proxies(std::string_view json) noexcept { return trusted_proxies = json.data(), trusted_proxies_len = json.size(), *this; }
     Status status = SOCKEYE_OK; // SOCKEYE_ERR_VERSION when header and library do not fit; Engine::create returns it
+};
+
+// A line of the log; its texts are borrowed for the call.
+struct LogLine {
+    std::int32_t level; // SOCKEYE_LOG_*
+    std::string_view target, message, fields; // `fields` is a JSON object
+    using Function = std::function<void(const LogLine &)>;
+    static void call(void *user, std::int32_t level, const char *target, std::size_t target_len, const char *message,
+                     std::size_t message_len, const char *fields, std::size_t fields_len) {
+        (*static_cast<Function *>(user))({level, {target, target_len}, {message, message_len}, {fields, fields_len}});
+    }
+    static void drop(void *user) { delete static_cast<Function *>(user); }
 };
 
 // A server. Its destructor closes it without grace and waits for its threads; close it first for peers to get what is on its way.
@@ -500,6 +527,23 @@ public:
         options.grace_ms = static_cast<std::uint32_t>(grace.count());
         options.tell = tell;
         return sockeye_engine_drain(get(), &options);
+    }
+    // What it holds now, and has counted.
+    Result<sockeye_metrics> metrics() const noexcept {
+        return detail::measure<sockeye_metrics>([this](auto out) { return sockeye_engine_metrics(get(), out); });
+    }
+    // The same as Prometheus text.
+    Result<Buffer> metrics_text() const noexcept {
+        return detail::take<Buffer, sockeye_buffer *>([this](auto out) { return sockeye_engine_metrics_text(get(), out); });
+    }
+    // Lines of `level` (SOCKEYE_LOG_*) and of those that matter more, on the I/O threads: the function must not throw or block, and
+    // may be called by several at once. An empty function makes them LOG events.
+    Status set_log(std::int32_t level, LogLine::Function function = nullptr) const {
+        if (!function) return sockeye_engine_set_log(get(), level, nullptr, nullptr, nullptr);
+        auto owned = std::make_unique<LogLine::Function>(std::move(function));
+        const Status status = sockeye_engine_set_log(get(), level, &LogLine::call, owned.get(), &LogLine::drop);
+        if (status) static_cast<void>(owned.release());
+        return status;
     }
     Queue queue() const { return Queue(sockeye_engine_queue(get())); }
     Result<Queue> new_queue(std::uint64_t events_max = 0, std::uint64_t bytes_max = 0) const {
