@@ -161,5 +161,6 @@ void env_read(struct testbed *bed)
     options->transports = env_transports(options->transports);
     env_option("SIO_PATH", &options->path, &options->path_len);
     env_option("COOKIE", &options->cookie, &options->cookie_len);
+    env_option("METRICS_PATH", &options->metrics_path, &options->metrics_path_len);
     env_option("CLIENT_DIR", &options->client_dir, &options->client_dir_len);
 }
