@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sessions import HANDSHAKE, SEPARATOR, Polling
+from sessions import HANDSHAKE, Polling
 from wire import Peer, ask, request
 
 # The setting of the servers here.
@@ -48,15 +48,14 @@ def test_a_poll_behind_a_poll_on_one_connection_is_no_overlap(server):
     assert peer.answer().text == '42["echo",2]'
 
 
-@pytest.mark.parametrize("behind", ["a request head", "a poll"])
+@pytest.mark.parametrize("behind", ["an answer", "a poll"])
 def test_a_pipeline_that_nobody_reads_the_answers_of_stops(server, behind):
     """As Node stops reading a connection whose answers pile up: it is the sender that waits, and the server holds next to nothing."""
-    requests = HANDSHAKE_REQUEST if behind == "a request head" else b""
     peer = Peer(server, receive_buffer=4096)
     if behind == "a poll":
         peer.send(request("GET", Polling(server).join().target))
     before = server.rss_kib()
-    taken = peer.flood((requests or request("GET", "/")) * 100, seconds=1.5, bytes_max=100_000_000)
+    taken = peer.flood(request("GET", "/") * 100, seconds=1.5, bytes_max=100_000_000)
     # What the two kernels hold, and what is read ahead.
     assert taken < 20_000_000
     assert server.rss_kib() < before + 8 * 1024
@@ -153,11 +152,3 @@ def test_handshakes_without_a_poll_end_by_connect_timeout(server):
     for session in sessions[::50]:
         assert session.take(1) == ["6", "1"]
         assert not session.is_alive()
-
-
-def test_a_payload_has_one_separator_between_two_packets(server):
-    """A session that was not read for a while gets all that waits, once."""
-    session = Polling(server).join()
-    for number in range(100):
-        session.post(f'42["echo",{number}]')
-    assert session.get().text == SEPARATOR.join(f'42["echo",{number}]' for number in range(100))

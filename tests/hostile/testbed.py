@@ -25,6 +25,9 @@ ALARMS = ("panicked", "FAULT", "Sanitizer", "runtime error")
 class Testbed:
     """A running testbed on a port of its own. `env` is added to the environment."""
 
+    # Its name is not that of a test.
+    __test__ = False
+
     def __init__(self, env):
         self.log = tempfile.TemporaryFile()
         for _ in range(START_ATTEMPTS):
