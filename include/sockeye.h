@@ -1036,8 +1036,8 @@ sockeye_result sockeye_engine_free(struct sockeye_engine *engine);
 // `sockeye_stream_writable`; `*out` is its id, written before anything is sent. After `close` the connection waits 5 s at most for the
 // end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
 //
-// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
-// FULL: `connections_max` or `connections_per_address_max` is reached.
+// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket;
+// GONE: its peer is gone; FULL: `connections_max` or `connections_per_address_max` is reached.
 sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
                                     const struct sockeye_connection *connection,
                                     sockeye_stream *out);
@@ -1047,9 +1047,9 @@ sockeye_result sockeye_engine_adopt(struct sockeye_engine *engine,
 // before. If the client goes away, say so with `sockeye_stream_end` and the id in `*out`, which is written before anything is called;
 // then `answer` may not be called. `drop` is called once, as the last. On failure none is called. `out` may be NULL.
 //
-// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. A request to open a WebSocket is
-// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`. FULL: it would be a connection beyond
-// `connections_max` or `connections_per_address_max`.
+// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. Give `:authority` of HTTP/2 as
+// `host`. A request to open a WebSocket is UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`.
+// FULL: `connections_max` or `connections_per_address_max`; a request that waits for its answer counts as a connection.
 sockeye_result sockeye_engine_http(struct sockeye_engine *engine,
                                    const struct sockeye_http_request *request,
                                    sockeye_answer_fn answer,
@@ -1070,7 +1070,7 @@ sockeye_result sockeye_http_respond(struct sockeye_engine *engine,
 
 // Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
 // has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
-// if the stream is closed.
+// if the stream is closed; INVALID for a request.
 int64_t sockeye_stream_input(struct sockeye_engine *engine,
                              sockeye_stream stream,
                              const void *data,

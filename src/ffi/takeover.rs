@@ -84,8 +84,8 @@ impl Host for HostStream {
 /// `sockeye_stream_writable`; `*out` is its id, written before anything is sent. After `close` the connection waits 5 s at most for the
 /// end of its peer, then `drop` is called, the last of the functions and once. On failure none is called.
 ///
-/// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket; GONE: its peer is gone.
-/// FULL: `connections_max` or `connections_per_address_max` is reached.
+/// `out` may be NULL for a descriptor, and is then set to 0 otherwise. INVALID: not a connected stream socket;
+/// GONE: its peer is gone; FULL: `connections_max` or `connections_per_address_max` is reached.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `connection` is NULL or valid, pointers inside included; `out` is NULL or valid for writing. The
@@ -211,9 +211,9 @@ pub type sockeye_answer_fn = Option<unsafe extern "C" fn(user: *mut c_void, answ
 /// before. If the client goes away, say so with `sockeye_stream_end` and the id in `*out`, which is written before anything is called;
 /// then `answer` may not be called. `drop` is called once, as the last. On failure none is called. `out` may be NULL.
 ///
-/// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. A request to open a WebSocket is
-/// UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`. FULL: it would be a connection beyond
-/// `connections_max` or `connections_per_address_max`.
+/// `Connection`, transfer coding and `Expect` are the host's; the engine does not look at them. Give `:authority` of HTTP/2 as
+/// `host`. A request to open a WebSocket is UNSUPPORTED: hand over its connection with `sockeye_engine_adopt`, the request being the `head`.
+/// FULL: `connections_max` or `connections_per_address_max`; a request that waits for its answer counts as a connection.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `request` is NULL or valid, pointers inside included; `out` is NULL or valid for writing. The
@@ -357,7 +357,7 @@ pub unsafe extern "C" fn sockeye_http_respond(
 
 /// Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
 /// has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
-/// if the stream is closed.
+/// if the stream is closed; INVALID for a request.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `data` is NULL or valid for `len` bytes.
@@ -372,7 +372,11 @@ pub unsafe extern "C" fn sockeye_stream_input(
     unsafe {
         on_engine(engine, |engine| {
             let data = bytes(data.cast(), len, "data")?;
-            Ok(engine.engine.fed(stream)?.input(data) as i64)
+            let fed = engine.engine.fed(stream)?;
+            if fed.is_request() {
+                return Err(Error::new(Code::Invalid, format!("{stream:#x} is a request, which was given whole")));
+            }
+            Ok(fed.input(data) as i64)
         })
     }
 }

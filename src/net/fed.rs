@@ -30,7 +30,12 @@ pub trait Host: Send + Sync {
     /// Nothing more will be sent; `ended` if the host ended the stream before. Called once.
     fn close(&self, ended: bool);
 
-    /// Whether it needs the stream no more after what was sent.
+    /// Whether this is one request, which was given whole: there is no more input, and nothing follows on its answer.
+    fn is_request(&self) -> bool {
+        false
+    }
+
+    /// Whether a request has its answer.
     fn is_served(&self) -> bool {
         false
     }
@@ -89,6 +94,11 @@ impl Fed {
         inlet.refused |= len < bytes.len();
         Self::wake(inlet);
         len
+    }
+
+    /// Whether it takes no input, being a request.
+    pub fn is_request(&self) -> bool {
+        self.host.is_request()
     }
 
     /// No more bytes will come.

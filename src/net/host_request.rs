@@ -204,7 +204,73 @@ impl Host for Answering {
         }
     }
 
+    fn is_request(&self) -> bool {
+        true
+    }
+
     fn is_served(&self) -> bool {
         self.answered.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    type Seen = Arc<Mutex<Vec<(u16, String, Vec<u8>)>>>;
+
+    fn answering(head_only: bool) -> (Answering, Seen) {
+        let seen = Seen::default();
+        let keep = seen.clone();
+        let on_answer = move |answer: &Answer<'_>| {
+            let headers = answer.headers.iter().map(|(name, value)| format!("{name}={} ", value.escape_ascii()));
+            keep.lock().push((answer.status, headers.collect(), answer.body.to_vec()));
+        };
+        (Answering::new(head_only, Box::new(on_answer)), seen)
+    }
+
+    #[test]
+    fn an_answer_may_come_in_pieces_and_is_given_once() {
+        let wire = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\nConnection: keep-alive\r\n\r\nhello";
+        for step in [1, 7, wire.len()] {
+            let (answering, seen) = answering(false);
+            for piece in wire.chunks(step) {
+                assert!(!answering.is_served());
+                assert_eq!(answering.send(piece), piece.len());
+            }
+            answering.close(false);
+            assert_eq!(*seen.lock(), [(200, "Content-Length=5 X=y ".to_owned(), b"hello".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn the_answer_to_head_has_the_length_of_a_body_that_does_not_come() {
+        let (answering, seen) = answering(true);
+        answering.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(seen.lock()[0].0, 200);
+    }
+
+    #[test]
+    fn a_request_without_an_answer_gets_503_unless_its_client_left() {
+        let (left, none) = answering(false);
+        left.close(true);
+        assert!(none.lock().is_empty());
+        let (cut, seen) = answering(false);
+        cut.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel");
+        cut.close(false);
+        assert_eq!(*seen.lock(), [(503, String::new(), Vec::new())]);
+    }
+
+    #[test]
+    fn what_the_host_did_with_its_connection_is_not_handed_on() {
+        let headers: Vec<(&str, &[u8])> =
+            vec![("Host", b"h"), ("Content-Length", b"99"), ("transfer-encoding", b"chunked"), ("EXPECT", b"x")];
+        let mut request =
+            HostRequest { method: "POST", target: "/t?q", headers, body: b"body", address: None, secure: false };
+        assert_eq!(request.written(4).unwrap(), b"POST /t?q HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+        assert_eq!(request.written(3).unwrap(), b"POST /t?q HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+        request.headers.clear();
+        assert!(request.written(4).unwrap().starts_with(b"POST /t?q HTTP/1.0\r\nContent-Length: 4\r\n"));
     }
 }

@@ -169,6 +169,7 @@ static void a_session_by_requests(struct server *server)
     memset(&waiting, 0, sizeof waiting);
     NEED(sockeye_engine_http(server->engine, &request, on_answer, &waiting, on_drop, &id) == SOCKEYE_OK);
     sleep_ms(50);
+    GIVES("a request takes no input", SOCKEYE_ERR_INVALID, sockeye_stream_input(server->engine, id, "GET", 3));
     CHECK("a poll waits", waiting.calls == 0 && waiting.drops == 0 && id != 0);
     sockeye_emission emission = emission_of("yo", "[1]");
     sockeye_emit(server->engine, peer, &emission, NULL);
@@ -232,6 +233,23 @@ static void handshakes(void)
     NEED(sockeye_engine_close(server.engine, 0) == SOCKEYE_OK);
     CHECK("a closing engine answers 503", comes_to(&answer.drops, 1) && answer.calls == 1 && answer.status == 503);
     GIVES("and takes no more", SOCKEYE_ERR_CLOSED, sockeye_engine_http(server.engine, &request, on_answer, &answer, on_drop, NULL));
+    NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
+}
+
+static void on_answer_close(void *user, const sockeye_http_answer *given)
+{
+    sockeye_engine *engine = (sockeye_engine *)user;
+    GIVES("free in an answer", SOCKEYE_ERR_DEADLOCK, sockeye_engine_free(engine));
+    GIVES("close in an answer", SOCKEYE_OK, sockeye_engine_close(engine, 0));
+    CHECK("an answer", given->status == 404);
+}
+
+static void an_answer_that_closes_the_engine(void)
+{
+    struct server server = server_start();
+    sockeye_http_request request = request_of("GET", "/nothing", NULL);
+    NEED(sockeye_engine_http(server.engine, &request, on_answer_close, server.engine, NULL, NULL) == SOCKEYE_OK);
+    server_next(&server, SOCKEYE_EVENT_CLOSED);
     NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
 }
 
@@ -395,6 +413,7 @@ int main(void)
     other_answers(&server);
     server_end(&server);
     handshakes();
+    an_answer_that_closes_the_engine();
     requests_for_the_host();
     a_host_that_does_not_answer();
     there_and_back();

@@ -238,8 +238,21 @@ struct stream {
     sockeye_stream id;
     char sent[64 * 1024];
     size_t len, takes;
-    int sends, rooms, closes, drops, nested, late;
+    int sends, rooms, closes, drops, late;
+    /* What is done in `send`: to whom something is emitted, and how often. */
+    sockeye_socket peer;
+    int emits;
+    /* In each function: results of `sockeye_engine_free`, which cannot be, and whether the engine is closed. */
+    int frees_refused, closes_engine;
 };
+
+static void meddle(struct stream *stream)
+{
+    if (!stream->closes_engine)
+        return;
+    stream->frees_refused += sockeye_engine_free(stream->engine) == SOCKEYE_ERR_DEADLOCK;
+    sockeye_engine_close(stream->engine, 0);
+}
 
 static size_t on_send(void *user, const void *data, size_t len)
 {
@@ -254,8 +267,13 @@ static size_t on_send(void *user, const void *data, size_t len)
     stream->len += n;
     stream->takes -= n;
     pthread_mutex_unlock(&stream->lock);
-    if (stream->nested)
-        sockeye_stream_input(stream->engine, stream->id, "", 0);
+    sockeye_stream_input(stream->engine, stream->id, "", 0);
+    if (stream->peer && stream->emits > 0) {
+        sockeye_emission emission = emission_of("more", "[]");
+        stream->emits--;
+        sockeye_emit(stream->engine, stream->peer, &emission, NULL);
+    }
+    meddle(stream);
     return n;
 }
 
@@ -268,12 +286,14 @@ static void on_room(void *user)
 static void on_close(void *user)
 {
     struct stream *stream = (struct stream *)user;
+    meddle(stream);
     __atomic_add_fetch(&stream->closes, 1, __ATOMIC_SEQ_CST);
 }
 
 static void on_drop(void *user)
 {
     struct stream *stream = (struct stream *)user;
+    meddle(stream);
     __atomic_add_fetch(&stream->drops, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -384,10 +404,9 @@ static void refused_streams(struct server *server)
     stream_free(stream);
 }
 
-static void a_conversation(struct server *server, int nested)
+static void a_conversation(struct server *server)
 {
     struct stream *stream = stream_new(SIZE_MAX);
-    stream->nested = nested;
     GIVES("a stream is adopted", SOCKEYE_OK, adopt(server, stream, ""));
     give(stream, open_websocket, 25);
     give(stream, open_websocket + 25, sizeof open_websocket - 1 - 25);
@@ -398,9 +417,12 @@ static void a_conversation(struct server *server, int nested)
     sockeye_socket peer = event.socket;
     give_text(stream, "42[\"hi\"]");
     server_next(server, SOCKEYE_EVENT_MESSAGE);
+    stream->emits = 3;
+    stream->peer = peer;
     sockeye_emission emission = emission_of("yo", "[]");
     sockeye_emit(server->engine, peer, &emission, NULL);
     CHECK("an event comes", sent(stream, "42[\"yo\"]"));
+    CHECK("and those that `send` emits", sent(stream, "42[\"more\"]\x81\x0a" "42[\"more\"]\x81\x0a" "42[\"more\"]"));
     GIVES("NULL input", SOCKEYE_ERR_INVALID, sockeye_stream_input(server->engine, stream->id, NULL, 1));
     GIVES("the peer ends", SOCKEYE_OK, sockeye_stream_end(server->engine, stream->id));
     event = server_next(server, SOCKEYE_EVENT_DISCONNECT);
@@ -488,6 +510,47 @@ static void backpressure_inwards(void)
     server_end(&server);
 }
 
+/* The functions of a stream may close the engine, and are told that they cannot free it. */
+static void functions_that_close_the_engine(void)
+{
+    sockeye_options options = default_options();
+    struct server server = server_new(&options);
+    struct stream *stream = stream_new(SIZE_MAX);
+    stream->closes_engine = 1;
+    NEED(adopt(&server, stream, open_websocket) == SOCKEYE_OK);
+    server_next(&server, SOCKEYE_EVENT_CLOSED);
+    CHECK("free is refused in each function", comes_to(&stream->drops, 1) && stream->frees_refused >= 3);
+    GIVES("and works outside", SOCKEYE_OK, sockeye_engine_free(server.engine));
+    stream_free(stream);
+}
+
+static void too_many_connections(void)
+{
+    sockeye_limits limits;
+    sockeye_options options = default_options();
+    memset(&limits, 0, sizeof limits);
+    limits.size = sizeof limits;
+    limits.connections_max = 1;
+    options.limits = &limits;
+    struct server server = server_new(&options);
+    struct stream *stream = stream_new(SIZE_MAX), *refused = stream_new(SIZE_MAX);
+    int ends[2];
+    unix_pair(ends);
+    NEED(adopt(&server, stream, "") == SOCKEYE_OK);
+    GIVES("a stream too many", SOCKEYE_ERR_FULL, adopt(&server, refused, ""));
+    CHECK("gets no call", refused->drops + refused->closes == 0);
+    sockeye_connection connection = connection_of(ends[1]);
+    GIVES("a descriptor too many", SOCKEYE_ERR_FULL, sockeye_engine_adopt(server.engine, &connection, NULL));
+    CHECK("stays the host's", is_open(ends[1]) && (fcntl(ends[1], F_GETFL) & O_NONBLOCK) == 0);
+    sockeye_stream_end(server.engine, stream->id);
+    NEED(comes_to(&stream->drops, 1));
+    GIVES("one that leaves makes room", SOCKEYE_OK, sockeye_engine_adopt(server.engine, &connection, NULL));
+    close(ends[0]);
+    server_end(&server);
+    stream_free(stream);
+    stream_free(refused);
+}
+
 static void the_engine_closes(void)
 {
     sockeye_options options = default_options();
@@ -568,8 +631,7 @@ int main(void)
     pipelined_requests(&server);
     a_peer_that_is_gone(&server);
     refused_streams(&server);
-    a_conversation(&server, 0);
-    a_conversation(&server, 1);
+    a_conversation(&server);
     a_stream_that_the_engine_closes(&server);
     backpressure_outwards(&server);
     CHECK("a client on the listener is served as before", serves_a_stranger(&server));
@@ -577,6 +639,8 @@ int main(void)
     addresses();
     backpressure_inwards();
     the_engine_closes();
+    functions_that_close_the_engine();
+    too_many_connections();
     many_threads();
     return contract_report();
 }
