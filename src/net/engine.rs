@@ -243,7 +243,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 impl Shard {
     /// A turn panicked: the connection that was read then is dropped, and the host gets a FAULT event.
     fn contain(&mut self, text: &str) {
-        self.tell_fault(text);
+        self.tell_fault();
         let queue = self.server.queue().clone();
         self.out.push(&queue, &Event { kind: EVENT_FAULT, name: text, time_us: self.now_us, ..Event::default() });
         if let Some(key) = self.reading.take() {

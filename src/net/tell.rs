@@ -47,9 +47,11 @@ impl Shard {
         });
     }
 
-    /// A panic was contained.
-    pub fn tell_fault(&self, text: &str) {
-        self.tell(Level::Error, Target::Engine, "a panic was contained", |fields| fields.text("panic", text));
+    /// A panic was contained. Its text, which may quote what a peer sent, is for the FAULT event.
+    pub fn tell_fault(&self) {
+        self.tell(Level::Error, Target::Engine, "a panic was contained", |fields| {
+            fields.number("shard", self.index as u64)
+        });
     }
 
     /// A turn has ended.

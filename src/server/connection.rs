@@ -206,6 +206,9 @@ impl Connection {
     /// that does not exist.
     fn refuse_one_more(&self, cx: &Context<'_>, nsp: &str, limit: &str, value: u64) {
         cx.server.metrics.count(Count::NamespacesRefused);
+        cx.server.log(cx.now_us, log::Level::Warn, log::Target::Limit, "a limit was passed", |fields| {
+            fields.text("what", Count::NamespacesRefused.label()).id("session", self.client.id)
+        });
         let data = format!("{{\"limit\":\"{limit}\",\"value\":{value}}}");
         self.refuse(nsp, Some("Too many namespaces"), Some(&data));
     }
