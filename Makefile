@@ -30,6 +30,10 @@ lib:
 	@mkdir -p $(LIB)
 	@scripts/package.sh $(TARGET)/release $(LIB) $(ABI) $(VERSION)
 
+# CMake's package is found wherever it lies, so its paths are relative.
+FILL = sed -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' -e 's|@version@|$(VERSION)|' -e 's|@abi@|$(ABI)|' \
+	-e "s|@includedir_from_libdir@|$$(realpath -m --relative-to=$(LIBDIR) $(INCLUDEDIR))|"
+
 # Copies what `make` built, and builds nothing: `make && sudo make install`.
 install:
 	@test -f $(LIB)/libsockeye.a || { echo "nothing is built yet: run make first" >&2; exit 1; }
@@ -39,8 +43,10 @@ install:
 	install -m 755 $(LIB)/libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
 	ln -sf libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsockeye.so.$(ABI)
 	ln -sf libsockeye.so.$(ABI) $(DESTDIR)$(LIBDIR)/libsockeye.so
-	sed -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' -e 's|@version@|$(VERSION)|' \
-		scripts/sockeye.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sockeye.pc
+	$(FILL) scripts/sockeye.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sockeye.pc
+	install -d $(DESTDIR)$(LIBDIR)/cmake/sockeye
+	$(FILL) scripts/sockeyeConfig.cmake.in > $(DESTDIR)$(LIBDIR)/cmake/sockeye/sockeyeConfig.cmake
+	$(FILL) scripts/sockeyeConfigVersion.cmake.in > $(DESTDIR)$(LIBDIR)/cmake/sockeye/sockeyeConfigVersion.cmake
 
 # ---- programs on it --------------------------------------------------------------------------------------------------
 
@@ -79,7 +85,7 @@ run: target/examples/chat client
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-test: check test-rust test-c test-clients test-hostile
+test: check test-rust test-c test-install test-clients test-hostile
 
 check:
 	$(CARGO) fmt --check
@@ -90,6 +96,11 @@ test-rust:
 
 test-c: lib testbed
 	LIB=$(LIB) INCLUDE=include sh tests/c/run.sh
+
+.PHONY: test-install
+# What is installed, through pkg-config and CMake.
+test-install: lib
+	sh tests/install.sh
 
 test-clients: testbed examples examples-host
 	sh tests/clients/run.sh
