@@ -115,7 +115,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, Limits, Outbox};
+    use super::super::{Event, Limits, Outbox, Wake};
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -192,6 +192,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no /proc")]
     fn the_descriptor_is_readable_while_events_are_left() {
         let (queue, _) = queue(10);
         let fd = queue.fd().unwrap().raw();
@@ -215,5 +216,50 @@ mod tests {
         let held = queue.held.lock();
         assert_eq!(poll(&queue, 1).unwrap_err(), PollError::Busy);
         drop(held);
+    }
+
+    /// Wakes a thread that parks.
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(&self) {
+            self.0.unpark();
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_sleeps_has_missed_nothing() {
+        const EVENTS: usize = if cfg!(miri) { 5 } else { 2000 };
+        let (queue, resumed) = queue(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                queue.set_wake(Some(Arc::new(Unpark(std::thread::current()))));
+                let mut taken = 0;
+                while taken < 2 * EVENTS {
+                    // A batch that is not full tells that nothing was left.
+                    let names = poll(&queue, 3).unwrap();
+                    taken += names.len();
+                    if names.is_empty() && taken < 2 * EVENTS {
+                        let start = std::time::Instant::now();
+                        std::thread::park_timeout(Duration::from_secs(20));
+                        assert!(start.elapsed().as_secs() < 20, "a wake was lost");
+                    }
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..EVENTS {
+                        // Readers stop at a full queue, and go on when they are told to.
+                        let before = resumed.load(Ordering::SeqCst);
+                        let start = std::time::Instant::now();
+                        while queue.is_full() && resumed.load(Ordering::SeqCst) == before {
+                            assert!(start.elapsed().as_secs() < 20, "nobody said that there is room again");
+                            std::thread::yield_now();
+                        }
+                        send(&queue, &["a"]);
+                    }
+                });
+            }
+        });
+        assert!(poll(&queue, 1).unwrap().is_empty());
     }
 }

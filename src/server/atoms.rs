@@ -103,6 +103,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "65,536 names take Miri minutes")]
     fn there_are_at_most_so_many_names() {
         let atoms = Atoms::default();
         for number in 0..PAGE_LEN * PAGES {
@@ -111,5 +112,34 @@ mod tests {
         assert_eq!(atoms.intern("one more"), None);
         assert_eq!(atoms.intern("0"), Some(1));
         assert_eq!(&*atoms.get(65_536).unwrap().text, "65535");
+    }
+
+    #[test]
+    fn a_number_that_another_thread_gave_leads_to_its_name() {
+        const NAMES: usize = if cfg!(miri) { 8 } else { 2 * PAGE_LEN };
+        let atoms = Atoms::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for name in 0..NAMES {
+                        let name = name.to_string();
+                        let atom = atoms.intern(&name).unwrap();
+                        assert_eq!(&*atoms.get(atom).unwrap().text, name);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                let mut cache = AtomCache::default();
+                for name in 0..NAMES {
+                    let name = name.to_string();
+                    let mut atom = 0;
+                    while atom == 0 {
+                        std::thread::yield_now();
+                        atom = cache.find(&atoms, &name);
+                    }
+                    assert_eq!(&*atoms.get(atom).unwrap().text, name);
+                }
+            });
+        });
     }
 }

@@ -176,4 +176,40 @@ mod tests {
         });
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
+
+    /// Wakes a thread that parks.
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    #[test]
+    fn a_shard_that_sleeps_has_missed_nothing() {
+        const MARKS: u32 = if cfg!(miri) { 6 } else { 2000 };
+        let mailbox = Arc::new(Mailbox::default());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                mailbox.own(Arc::new(Unpark(std::thread::current())).into());
+                let (mut seen, mut dirty, mut commands, mut resumed) = (0, Vec::new(), Vec::new(), 0);
+                while seen < 2 * MARKS || resumed < MARKS {
+                    mailbox.take_dirty(&mut dirty);
+                    mailbox.take_commands(&mut commands);
+                    seen += dirty.drain(..).count() as u32;
+                    resumed += commands.drain(..).count() as u32;
+                    // In this order, as a shard's turn ends.
+                    mailbox.begin_turn();
+                    if mailbox.is_idle() && (seen < 2 * MARKS || resumed < MARKS) {
+                        let start = std::time::Instant::now();
+                        std::thread::park_timeout(std::time::Duration::from_secs(20));
+                        assert!(start.elapsed().as_secs() < 20, "a wake was lost");
+                    }
+                }
+            });
+            scope.spawn(|| (0..MARKS).for_each(|mark| mailbox.mark_dirty(mark)));
+            scope.spawn(|| (0..MARKS).for_each(|mark| cork(|| mailbox.mark_dirty(mark))));
+            scope.spawn(|| (0..MARKS).for_each(|_| mailbox.send(Command::Resume)));
+        });
+    }
 }

@@ -178,4 +178,17 @@ mod tests {
         assert!(slots.get(id(Kind::Socket, generation_of(made), slot_of(made))).is_none());
         assert!(slots.get(0).is_none());
     }
+
+    #[test]
+    fn of_many_who_end_an_id_one_gets_its_value() {
+        let slots = Slots::new(Kind::Ack);
+        for _ in 0..if cfg!(miri) { 3 } else { 300 } {
+            let value = slots.insert(Arc::new).unwrap();
+            let got = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| slots.remove(*value).is_some())).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).filter(|got| *got).count()
+            });
+            assert_eq!((got, slots.get(*value)), (1, None));
+        }
+    }
 }
