@@ -85,7 +85,7 @@ run: target/examples/chat client
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-test: check test-rust test-c test-install test-clients test-hostile
+test: check test-rust test-c test-abi test-install test-clients test-hostile
 
 check:
 	$(CARGO) fmt --check
@@ -97,7 +97,21 @@ test-rust:
 test-c: lib testbed
 	LIB=$(LIB) INCLUDE=include sh tests/c/run.sh
 
-.PHONY: test-install
+.PHONY: test-tsan test-miri test-abi abi-baseline test-install
+# These need a nightly toolchain with rust-src and miri, and say so (exit status 3) if there is none.
+test-tsan:
+	sh tests/c/tsan.sh
+
+test-miri:
+	sh tests/miri.sh
+
+# The ABI as recorded; abi-baseline records what was added.
+test-abi: lib
+	LIB=$(LIB) sh tests/abi/run.sh
+
+abi-baseline: lib
+	LIB=$(LIB) sh tests/abi/run.sh record
+
 # What is installed, through pkg-config and CMake.
 test-install: lib
 	sh tests/install.sh
