@@ -262,9 +262,13 @@ impl Shard {
                     Packet::Binary(data) => session.sockets.binary(&mut cx, data),
                 };
                 match taken {
-                    // Attachments are to come in time.
-                    Ok(()) if session.sockets.attachments_deadline_ms() != NEVER => self.schedule_session(session_key),
-                    Ok(()) => {}
+                    Ok(()) => {
+                        // Attachments may have to come before the session is looked at anyway.
+                        let due_ms = session.sockets.attachments_deadline_ms();
+                        if due_ms != NEVER && !self.session_looks.comes_by(session_key.index, due_ms) {
+                            self.schedule_session(session_key);
+                        }
+                    }
                     Err(cause) => self.end_session(session_key, &cause, End::Orderly),
                 }
             }

@@ -69,6 +69,11 @@ impl Looks {
         }
     }
 
+    /// Whether a look at `index` is booked that comes by a time.
+    pub fn comes_by(&self, index: u32, at_ms: u64) -> bool {
+        self.0.get(index as usize).is_some_and(|booked| *booked <= at_ms)
+    }
+
     /// The wheel gave a key; false if it is of a booking that an earlier one replaced.
     pub fn take(&mut self, index: u32, now_ms: u64) -> bool {
         self.0.get_mut(index as usize).is_some_and(|booked| {

@@ -16,8 +16,8 @@ const WORD_LEVELS: u32 = u64::BITS;
 /// # Errors
 /// [`JsonError::Syntax`] with the byte offset at which no JSON text can go on as this one does, or [`JsonError::TooDeep`].
 pub(super) fn check(text: &str, depth_max: u32) -> Result<(), JsonError> {
-    let mut reader = Reader { bytes: text.as_bytes(), at: 0, levels_left: depth_max, too_deep: false };
-    match reader.document() {
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, too_deep: false };
+    match reader.document(depth_max) {
         Some(()) => Ok(()),
         None if reader.too_deep => Err(JsonError::TooDeep),
         None => Err(JsonError::Syntax { at: reader.at }),
@@ -27,14 +27,12 @@ pub(super) fn check(text: &str, depth_max: u32) -> Result<(), JsonError> {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// How many more arrays and objects may be open at a time.
-    levels_left: u32,
     too_deep: bool,
 }
 
 impl Reader<'_> {
-    fn document(&mut self) -> Option<()> {
-        let mut nesting = Nesting::default();
+    fn document(&mut self, depth_max: u32) -> Option<()> {
+        let mut nesting = Nesting::new(depth_max);
         loop {
             self.value(&mut nesting)?;
             // A value is complete: it is the text's, or a comma or the end of what holds it follows.
@@ -44,7 +42,6 @@ impl Reader<'_> {
                     (None, None) => return Some(()),
                     (Some(Container::Array), Some(b']')) | (Some(Container::Object), Some(b'}')) => {
                         self.at += 1;
-                        self.levels_left += 1;
                         nesting.close();
                     }
                     (Some(container), Some(b',')) => {
@@ -71,21 +68,19 @@ impl Reader<'_> {
                 }
                 b'-' | b'0'..=b'9' => return self.number(),
                 b'{' => {
-                    self.level()?;
+                    self.at += 1;
                     if self.skip_if(b'}') {
-                        return Some(());
+                        return self.within(nesting.has_room());
                     }
-                    self.levels_left -= 1;
-                    nesting.open(Container::Object);
+                    self.within(nesting.open(Container::Object))?;
                     self.key()?;
                 }
                 b'[' => {
-                    self.level()?;
+                    self.at += 1;
                     if self.skip_if(b']') {
-                        return Some(());
+                        return self.within(nesting.has_room());
                     }
-                    self.levels_left -= 1;
-                    nesting.open(Container::Array);
+                    self.within(nesting.open(Container::Array))?;
                 }
                 b't' => return self.literal(b"true"),
                 b'f' => return self.literal(b"false"),
@@ -95,10 +90,12 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the bracket of an array or object, if there may be one more level.
-    fn level(&mut self) -> Option<()> {
-        self.too_deep = self.levels_left == 0;
-        (!self.too_deep).then(|| self.at += 1)
+    /// Goes on if there was room for an array or object.
+    fn within(&mut self, had_room: bool) -> Option<()> {
+        if !had_room {
+            self.too_deep = true;
+        }
+        had_room.then_some(())
     }
 
     fn key(&mut self) -> Option<()> {
@@ -232,28 +229,56 @@ enum Container {
     Object,
 }
 
-/// A stack of open containers, a bit each; memory is taken only beyond the first word of levels.
-#[derive(Default)]
+/// A stack of open containers, a bit each; memory is taken only beyond the first word of levels. How many there may be is looked at
+/// where a word is full, which costs nothing for each.
 struct Nesting {
     depth: u32,
+    /// How many levels the innermost word may have.
+    word_max: u32,
     /// The innermost levels, the last one in bit 0; set for an object.
     word: u64,
     outer: Vec<u64>,
+    /// How many levels there may be beyond that word.
+    more_max: u32,
 }
 
 impl Nesting {
+    /// None open, of at most `depth_max`.
+    fn new(depth_max: u32) -> Nesting {
+        let word_max = depth_max.min(WORD_LEVELS);
+        Nesting { depth: 0, word_max, word: 0, outer: Vec::new(), more_max: depth_max - word_max }
+    }
+
     fn innermost(&self) -> Option<Container> {
         let container = if self.word & 1 == 1 { Container::Object } else { Container::Array };
         (self.depth > 0).then_some(container)
     }
 
-    fn open(&mut self, container: Container) {
-        if self.depth == WORD_LEVELS {
-            self.outer.push(self.word);
-            self.depth = 0;
+    /// Opens one; false if there may be no more.
+    fn open(&mut self, container: Container) -> bool {
+        if self.depth == self.word_max && !self.add_word() {
+            return false;
         }
         self.word = self.word << 1 | u64::from(container == Container::Object);
         self.depth += 1;
+        true
+    }
+
+    #[cold]
+    fn add_word(&mut self) -> bool {
+        if self.more_max == 0 {
+            return false;
+        }
+        self.outer.push(self.word);
+        self.depth = 0;
+        self.word_max = self.more_max.min(WORD_LEVELS);
+        self.more_max -= self.word_max;
+        true
+    }
+
+    /// Whether one more could be opened.
+    fn has_room(&self) -> bool {
+        self.depth < self.word_max || self.more_max > 0
     }
 
     fn close(&mut self) {
@@ -264,6 +289,8 @@ impl Nesting {
         {
             self.word = word;
             self.depth = WORD_LEVELS;
+            self.more_max += self.word_max;
+            self.word_max = WORD_LEVELS;
         }
     }
 }
@@ -373,8 +400,16 @@ mod tests {
             assert_eq!(check(text, depth), Ok(()), "{text}");
             assert!(depth == 0 || check(text, depth - 1) == Err(JsonError::TooDeep), "{text}");
         }
-        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        assert_eq!((check(&deep, 1000), check(&deep, 999)), (Ok(()), Err(JsonError::TooDeep)));
+        for depth in [1, 2, 63, 64, 65, 127, 128, 129, 1000] {
+            let tower = |depth: u32| format!("{}{}", "[".repeat(depth as usize), "]".repeat(depth as usize));
+            let towers = format!("[{0},{0},1,{1},{0}]", tower(depth - 1), tower(1.min(depth - 1)));
+            let towers = if depth == 1 { "[]".to_owned() } else { towers };
+            assert_eq!(
+                (check(&towers, depth), check(&towers, depth - 1)),
+                (Ok(()), Err(JsonError::TooDeep)),
+                "{depth}"
+            );
+        }
     }
 
     #[test]

@@ -38,14 +38,17 @@ impl<T> Ledger<T> {
 
     /// Adds one; numbers ascend, but for those that threads took at once and bring in another order. Each number comes once.
     pub fn add(&mut self, number: u64, value: T) {
-        match self.newest() {
-            Some(newest) if newest > number => {
-                let at = self.places.partition_point(|(known, _)| *known < number);
-                self.places.insert(at, (number, Some(value)));
-            }
-            _ => self.places.push_back((number, Some(value))),
-        }
         self.owed += 1;
+        if self.newest().is_some_and(|newest| newest > number) {
+            return self.insert(number, value);
+        }
+        self.places.push_back((number, Some(value)));
+    }
+
+    #[cold]
+    fn insert(&mut self, number: u64, value: T) {
+        let at = self.places.partition_point(|(known, _)| *known < number);
+        self.places.insert(at, (number, Some(value)));
     }
 
     /// The smallest number that is owed.
@@ -68,6 +71,11 @@ impl<T> Ledger<T> {
         if self.oldest() == Some(number) {
             return self.settle_oldest();
         }
+        self.settle_other(number)
+    }
+
+    #[cold]
+    fn settle_other(&mut self, number: u64) -> Option<T> {
         let at = self.places.binary_search_by_key(&number, |(known, _)| *known).ok()?;
         let value = self.places.get_mut(at)?.1.take()?;
         self.owed -= 1;
@@ -80,6 +88,7 @@ impl<T> Ledger<T> {
         std::mem::take(self).places.into_iter().filter_map(|(_, value)| value)
     }
 
+    #[cold]
     fn tidy(&mut self) {
         if self.owed == 0 {
             self.places.clear();

@@ -182,9 +182,11 @@ impl Socket {
     }
 
     /// Settles an acknowledgement that the host owes, by its [`owed_number`], once.
+    #[inline]
     pub fn settle(&self, number: u32) -> Option<AckId> {
         let mut inner = self.inner.lock();
-        settle_owed(&mut inner.acks.as_mut()?.owed, number)
+        let owed = &mut inner.acks.as_mut()?.owed;
+        if owed_number(owed.oldest()?) == number { owed.settle_oldest() } else { settle_owed(owed, number) }
     }
 
     /// The socket has left: what the host owes is owed no more. How many that were.
@@ -216,10 +218,8 @@ impl Socket {
 }
 
 /// Settles what has an [`owed_number`], which comes again after many others.
+#[cold]
 fn settle_owed<T>(owed: &mut Ledger<T>, number: u32) -> Option<T> {
-    if owed_number(owed.oldest()?) == number {
-        return owed.settle_oldest();
-    }
     let newest = owed.newest()?;
     let ago = (u64::from(owed_number(newest)) + OWED_NUMBERS).checked_sub(u64::from(number))? % OWED_NUMBERS;
     let mut count = newest.checked_sub(ago)?;
