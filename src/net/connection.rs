@@ -71,7 +71,9 @@ pub enum Stage {
 pub struct Incoming {
     pub head: Head,
     pub decoder: BodyDecoder,
+    /// Without what came so far if nobody wants it.
     pub body: Vec<u8>,
+    pub is_wanted: bool,
 }
 
 /// How a write went.

@@ -64,8 +64,9 @@ impl Shard {
         if head.expects_continue() {
             self.write(key, response::CONTINUE);
         }
+        let is_wanted = self.wants_body(&head, place);
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.role = Role::Body(Box::new(Incoming { head, decoder, body: Vec::new() }));
+            connection.role = Role::Body(Box::new(Incoming { head, decoder, body: Vec::new(), is_wanted }));
         }
         self.note_connection(key);
         self.request_begins(key);
@@ -74,12 +75,24 @@ impl Shard {
         used
     }
 
+    /// Whether someone will look at a request's body. Others are read and forgotten: who has no session holds no memory by them.
+    fn wants_body(&self, head: &Head, place: Place) -> bool {
+        match head.target().starts_with(self.config.path.as_str()) {
+            true => matches!(place, Place::Here(_)) && head.method() == Method::Post,
+            false => self.config.http_events,
+        }
+    }
+
     /// Reads on in a request's body.
     pub fn read_body(&mut self, key: Key, bytes: &mut [u8]) -> usize {
         let max = self.config.message_max;
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         let Role::Body(incoming) = &mut connection.role else { return 0 };
-        match incoming.decoder.feed(bytes, &mut incoming.body, max) {
+        let fed = incoming.decoder.feed(bytes, &mut incoming.body, max);
+        if !incoming.is_wanted {
+            incoming.body.clear();
+        }
+        match fed {
             Ok(progress) if progress.done => {
                 if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head) {
                     let place = self.place_of(&incoming.head);

@@ -420,6 +420,30 @@ static void slow_readers(void)
     rmdir(dir);
 }
 
+#define HOARDERS 50
+
+/* Bodies that nobody will look at are not kept while they come. */
+static void hoarded_bodies(void)
+{
+    static const char head[] = "POST " POLLING "&sid=nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+    static char body[1000000];
+    int fds[HOARDERS];
+    struct server server = server_start();
+    is_served(&server);
+    long before = resident_kib();
+    for (int i = 0; i < HOARDERS; i++) {
+        fds[i] = tcp_open(server.port);
+        NEED(send_all(fds[i], head, sizeof head - 1) == 0 && send_all(fds[i], body, sizeof body - 1) == 0);
+    }
+    CHECK("another is served meanwhile", is_served(&server));
+    CHECK("bodies without a session hold no memory", resident_kib() - before < HOARDERS * 1000 / 4);
+    NEED(send_all(fds[0], body, 1) == 0);
+    GIVES("and are refused when they have come", 400, http_head(fds[0], answer, sizeof answer));
+    for (int i = 0; i < HOARDERS; i++)
+        close(fds[i]);
+    server_end(&server);
+}
+
 /* ---- whose pages ------------------------------------------------------------------------------------------------------------------------- */
 
 static void origins(void)
@@ -518,6 +542,7 @@ int main(void)
     slow_senders();
     idle_connections();
     slow_readers();
+    hoarded_bodies();
     origins();
     stolen_ids();
     return contract_report();
