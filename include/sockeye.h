@@ -413,13 +413,13 @@ typedef struct sockeye_limits {
   // `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
   uint32_t rate_policy;
   uint32_t reserved;
-  // Connections in all, long-polling's HTTP connections included; more are closed as they come. Default 1000000.
+  // Connections in all, long-polling's HTTP connections included; more are reset as they come. Default 1000000.
   uint64_t connections_max;
   // The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
   uint64_t connections_per_address_max;
   // Leading bits of an IPv6 address that count as one address. Default 64.
   uint64_t ipv6_prefix;
-  // Connections that have sent no whole request yet; with one more, the oldest of them is closed. Default 16384.
+  // Connections that have sent no whole request yet, each I/O thread taking an equal share; with one more, the oldest is reset. Default 16384.
   uint64_t handshakes_pending_max;
   // New sessions in a second from one address, on average; more are answered with status 429. Default none.
   uint64_t handshakes_per_second;
@@ -429,7 +429,7 @@ typedef struct sockeye_limits {
   uint64_t head_bytes_max;
   // Headers of a request, 128 at most. Default 64.
   uint64_t headers_max;
-  // From a request's first byte, or the connection's start, to its last. Default 60000.
+  // From a request's first byte, or the connection's start, to its last; and for an answer, or 64 KiB of it, to be taken. Default 60000.
   uint64_t request_time_ms;
   // How long an HTTP connection may idle between requests. Default 60000.
   uint64_t keep_alive_ms;

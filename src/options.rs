@@ -234,12 +234,14 @@ mod tests {
         assert_eq!((net.timing.ping_interval_ms, net.timing.ping_timeout_ms), (25_000, 20_000));
         assert_eq!((server.connect_timeout_ms, server.limits.attachments_max), (45_000, 10));
         assert!(net.cors.is_none() && net.cookie.is_none() && net.compression.is_some());
+        assert!(!net.check_origin && !net.trusted_proxies.contain("127.0.0.1".parse().unwrap()));
     }
 
     #[test]
     fn a_wrong_type_is_named_with_its_key() {
         assert!(refused(r#"{"cookie":{"path":5}}"#).starts_with("options.cookie.path: "));
         assert!(refused(r#"{"pingInterval":"soon"}"#).starts_with("options.pingInterval: "));
+        assert!(refused(r#"{"trustedProxies":["10.0.0.1","proxy"]}"#).starts_with("options.trustedProxies: \"proxy\""));
         assert!(refused("[]").contains("object"));
     }
 

@@ -57,13 +57,13 @@ pub struct sockeye_limits {
     /// `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
     pub rate_policy: u32,
     pub reserved: u32,
-    /// Connections in all, long-polling's HTTP connections included; more are closed as they come. Default 1000000.
+    /// Connections in all, long-polling's HTTP connections included; more are reset as they come. Default 1000000.
     pub connections_max: u64,
     /// The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
     pub connections_per_address_max: u64,
     /// Leading bits of an IPv6 address that count as one address. Default 64.
     pub ipv6_prefix: u64,
-    /// Connections that have sent no whole request yet; with one more, the oldest of them is closed. Default 16384.
+    /// Connections that have sent no whole request yet, each I/O thread taking an equal share; with one more, the oldest is reset. Default 16384.
     pub handshakes_pending_max: u64,
     /// New sessions in a second from one address, on average; more are answered with status 429. Default none.
     pub handshakes_per_second: u64,
@@ -73,7 +73,7 @@ pub struct sockeye_limits {
     pub head_bytes_max: u64,
     /// Headers of a request, 128 at most. Default 64.
     pub headers_max: u64,
-    /// From a request's first byte, or the connection's start, to its last. Default 60000.
+    /// From a request's first byte, or the connection's start, to its last; and for an answer, or 64 KiB of it, to be taken. Default 60000.
     pub request_time_ms: u64,
     /// How long an HTTP connection may idle between requests. Default 60000.
     pub keep_alive_ms: u64,

@@ -42,7 +42,7 @@ pub struct Limits {
     pub outbound_policy: OutboundPolicy,
     pub rate_policy: RatePolicy,
 
-    /// Connections in all, long-polling's HTTP connections included; more are closed as they come.
+    /// Connections in all, long-polling's HTTP connections included; more are reset as they come.
     #[serde(deserialize_with = "number_or_false")]
     pub connections_max: u64,
     /// The same from one address. None by default: many clients share the address of a proxy or a NAT.
@@ -50,7 +50,7 @@ pub struct Limits {
     pub connections_per_address_max: u64,
     /// Leading bits of an IPv6 address that count as one address.
     pub ipv6_prefix: u64,
-    /// Connections that have sent no whole request yet; with one more, the oldest of them is closed.
+    /// Connections that have sent no whole request yet, each I/O thread taking an equal share; with one more, the oldest is reset.
     #[serde(deserialize_with = "number_or_false")]
     pub handshakes_pending_max: u64,
     /// New sessions in a second from one address, on average; more are answered with status 429.
@@ -62,9 +62,9 @@ pub struct Limits {
 
     /// Bytes of a request's line and headers.
     pub head_bytes_max: u64,
-    /// Headers of a request.
+    /// Headers of a request, 128 at most.
     pub headers_max: u64,
-    /// From a request's first byte, or the connection's start, to its last.
+    /// From a request's first byte, or the connection's start, to its last; and for an answer, or 64 KiB of it, to be taken.
     pub request_time_ms: u64,
     /// How long an HTTP connection may idle between requests.
     pub keep_alive_ms: u64,
