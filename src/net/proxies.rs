@@ -132,6 +132,8 @@ fn node(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::http::{HeadLimits, parse_head};
     use super::*;
 
@@ -205,6 +207,19 @@ mod tests {
         ] {
             let told = client(&format!("Forwarded: {sent}{added}\r\n"));
             assert!(["127.0.0.1", "1.2.3.4"].contains(&told.as_str()), "{sent}{added}: {told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_sends_its_proxy_is_believed_or_nobody(
+            sent in r#"[ ,;="\\\[\]:.f16]{0,12}|for=6\.6\.6\.6[ ,;="\\a]{0,8}"#,
+            quoted in any::<bool>(),
+        ) {
+            let added = if quoted { "for=\"[2001:db8::1]:80\"" } else { "for=1.2.3.4;proto=http" };
+            let told = client(&format!("Forwarded: {sent}, {added}\r\n"));
+            prop_assert!(["127.0.0.1", "1.2.3.4", "2001:db8::1"].contains(&told.as_str()), "{}", told);
+            prop_assert_eq!(client(&format!("X-Forwarded-For: {sent}, 1.2.3.4\r\n")), "1.2.3.4");
         }
     }
 

@@ -7,6 +7,15 @@
 #define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 static char answer[65536];
+/* Everything is tried with one I/O thread and with two, between which connections move. */
+static uint32_t shards;
+
+static sockeye_options own_options(void)
+{
+    sockeye_options options = default_options();
+    options.shards = shards;
+    return options;
+}
 
 static sockeye_limits no_limits(void)
 {
@@ -18,7 +27,7 @@ static sockeye_limits no_limits(void)
 
 static struct server bounded(const sockeye_limits *limits, uint32_t flags)
 {
-    sockeye_options options = default_options();
+    sockeye_options options = own_options();
     options.limits = limits;
     options.flags = flags;
     struct server server = server_new(&options);
@@ -232,7 +241,7 @@ static int is_told(const struct server *server, const char *lines, const char *a
 static void proxies(void)
 {
     sockeye_limits limits = no_limits();
-    sockeye_options options = default_options();
+    sockeye_options options = own_options();
     options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
     struct server server = server_new(&options);
     server_listen(&server);
@@ -428,7 +437,7 @@ static void hoarded_bodies(void)
     static const char head[] = "POST " POLLING "&sid=nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
     static char body[1000000];
     int fds[HOARDERS];
-    struct server server = server_start();
+    struct server server = bounded(NULL, 0);
     is_served(&server);
     long before = resident_kib();
     for (int i = 0; i < HOARDERS; i++) {
@@ -448,7 +457,7 @@ static void hoarded_bodies(void)
 
 static void origins(void)
 {
-    sockeye_options options = default_options();
+    sockeye_options options = own_options();
     options.flags = SOCKEYE_OPT_CHECK_ORIGIN | SOCKEYE_OPT_CONNECTION_ERRORS;
     struct server server = server_new(&options);
     server_listen(&server);
@@ -502,7 +511,7 @@ static int is_mismatch(uint16_t port, const char *sid)
 
 static void stolen_ids(void)
 {
-    struct server server = server_start();
+    struct server server = bounded(NULL, 0);
     char sid[21], packet[1024], target[128];
     int fd = ws_open(server.port, WEBSOCKET);
     NEED(fd >= 0 && ws_recv(fd, packet, sizeof packet) > 0 && sscanf(packet, "0{\"sid\":\"%20[^\"]", sid) == 1);
@@ -531,7 +540,7 @@ static void stolen_ids(void)
     server_end(&server);
 }
 
-int main(void)
+static void everything(void)
 {
     connections_in_all();
     connections_of_an_address();
@@ -545,5 +554,11 @@ int main(void)
     hoarded_bodies();
     origins();
     stolen_ids();
+}
+
+int main(void)
+{
+    for (shards = 1; shards <= 2; shards++)
+        everything();
     return contract_report();
 }
