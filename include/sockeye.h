@@ -413,7 +413,7 @@ typedef struct sockeye_limits {
   // `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
   uint32_t rate_policy;
   uint32_t reserved;
-  // Connections in all, long-polling's HTTP connections included; more are reset as they come. Default 1000000.
+  // Connections in all, long-polling's HTTP connections included; more are reset as they come. Sessions too; more are answered with 503. Default 1000000.
   uint64_t connections_max;
   // The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
   uint64_t connections_per_address_max;

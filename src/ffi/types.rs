@@ -57,7 +57,7 @@ pub struct sockeye_limits {
     /// `SOCKEYE_RATE_*`: what happens to a client that sends more than its rate.
     pub rate_policy: u32,
     pub reserved: u32,
-    /// Connections in all, long-polling's HTTP connections included; more are reset as they come. Default 1000000.
+    /// Connections in all, long-polling's HTTP connections included; more are reset as they come. Sessions too; more are answered with 503. Default 1000000.
     pub connections_max: u64,
     /// The same from one address. None by default: many clients share the address of a proxy or a NAT. Default none.
     pub connections_per_address_max: u64,

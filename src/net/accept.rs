@@ -89,8 +89,8 @@ impl Shard {
         let permit = match self.peers.gate.admit(Peer { address, secure: false }) {
             Ok(permit) => permit,
             Err(count) => {
-                Stream::Socket(stream).reset();
-                return self.limited(count, Some(address));
+                self.limited(count, Some(address));
+                return Stream::Socket(stream).reset();
             }
         };
         self.mailbox.meter.add(Tally::ConnectionsOpened, 1);

@@ -35,7 +35,7 @@ impl Shard {
         if self.refuse_while_draining(key, &head) {
             return;
         }
-        if let Err(refusal) = self.check_handshake_rate(key, &head) {
+        if let Err(refusal) = self.check_handshake(key, &head) {
             return self.refuse_request(key, &head, &refusal);
         }
         if !self.config.allow_request {
@@ -64,7 +64,11 @@ impl Shard {
         }
     }
 
-    fn check_handshake_rate(&self, key: Key, head: &Head) -> Result<(), Refusal> {
+    fn check_handshake(&self, key: Key, head: &Head) -> Result<(), Refusal> {
+        let limits = &self.server.config.limits;
+        if self.server.sessions.count() as u64 >= limits.connections_max {
+            return Err(Refusal::of_count(limits.connections_max));
+        }
         let Some(connection) = self.connections.get(key) else { return Ok(()) };
         let client = self.client_of(connection, head).address;
         match self.peers.gate.take_handshake(client, self.now_us) {
@@ -73,9 +77,7 @@ impl Shard {
                 self.limited(Count::HandshakesUncounted, Some(client));
                 Ok(())
             }
-            Taken::RetryAfter(seconds) => {
-                Err(Refusal::of_rate(client, self.server.config.limits.handshakes_per_second, seconds))
-            }
+            Taken::RetryAfter(seconds) => Err(Refusal::of_rate(client, limits.handshakes_per_second, seconds)),
         }
     }
 

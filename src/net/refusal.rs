@@ -54,6 +54,17 @@ impl Refusal {
         }
     }
 
+    /// There are as many sessions as there may be connections: on long-polling, one connection could open any number.
+    pub fn of_count(connections_max: u64) -> Refusal {
+        let limit = Some(("connectionsMax", connections_max));
+        let bound = Bound { status: 503, retry_after_s: None, limit, count: Count::ConnectionsRefused };
+        Refusal {
+            message: "Too many sessions".into(),
+            bound: Some(Box::new(bound)),
+            ..Refusal::new(EngineError::BadRequest, "name", "TOO_MANY_SESSIONS")
+        }
+    }
+
     /// Puts the session id into a refusal that is about it.
     pub fn about(mut self, sid: &str) -> Refusal {
         if self.context.0 == "sid" {

@@ -42,7 +42,7 @@ pub struct Limits {
     pub outbound_policy: OutboundPolicy,
     pub rate_policy: RatePolicy,
 
-    /// Connections in all, long-polling's HTTP connections included; more are reset as they come.
+    /// Connections in all, long-polling's HTTP connections included; more are reset as they come. Sessions too; more are answered with 503.
     #[serde(deserialize_with = "number_or_false")]
     pub connections_max: u64,
     /// The same from one address. None by default: many clients share the address of a proxy or a NAT.

@@ -118,6 +118,16 @@ static int is_served(const struct server *server)
     return is_served_from(server, 1);
 }
 
+/* What the engine has counted. */
+static sockeye_metrics counts(const struct server *server)
+{
+    sockeye_metrics metrics;
+    memset(&metrics, 0, sizeof metrics);
+    metrics.size = sizeof metrics;
+    NEED(sockeye_engine_metrics(server->engine, &metrics) == SOCKEYE_OK);
+    return metrics;
+}
+
 /* A session on polling; its id. */
 static void polling_open(uint16_t port, char sid[21])
 {
@@ -142,6 +152,7 @@ static void connections_in_all(void)
         close(fd);
     }
     CHECK("connections too many are closed as they come", 1);
+    GIVES("and counted", 20, (int64_t)counts(&server).connections_refused);
     CHECK("those that are there are not", !ends_within(second, 50) && !ends_within(third, 50) && ws_send(first, "42[\"e\"]") == 0);
     server_next(&server, SOCKEYE_EVENT_MESSAGE);
     close(second);
@@ -152,6 +163,25 @@ static void connections_in_all(void)
     server_end(&server);
 }
 
+static void sessions_in_all(void)
+{
+    sockeye_limits limits = no_limits();
+    char sid[21], target[128];
+    limits.connections_max = 3;
+    struct server server = bounded(&limits, SOCKEYE_OPT_CONNECTION_ERRORS);
+    for (int i = 0; i < 3; i++)
+        polling_open(server.port, sid);
+    GIVES("a session more than there may be connections is refused", 503, ask(server.port, POLLING, ""));
+    CHECK("in an official body", strstr(answer, "\r\n\r\n{\"code\":3,\"message\":\"Too many sessions\"}") != NULL);
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_CONNECTION_ERROR);
+    CHECK("and the host is told the limit", contains(event.data, event.data_len, "\"limit\":\"connectionsMax\",\"value\":3"));
+    snprintf(target, sizeof target, POLLING "&sid=%s", sid);
+    GIVES("those that are there go on", 200, http_request(server.port, "POST", target, "40", answer, sizeof answer));
+    GIVES("and may leave", 200, http_request(server.port, "POST", target, "1", answer, sizeof answer));
+    CHECK("which makes room for another", is_served(&server));
+    server_end(&server);
+}
+
 static void connections_of_an_address(void)
 {
     sockeye_limits limits = no_limits();
@@ -159,6 +189,7 @@ static void connections_of_an_address(void)
     struct server server = bounded(&limits, 0);
     int first = tcp_open_from(server.port, 1), second = tcp_open_from(server.port, 1), third = tcp_open_from(server.port, 1);
     CHECK("a third connection of an address is closed", ends_within(third, PATIENCE_MS));
+    GIVES("and counted", 1, (int64_t)counts(&server).connections_refused_by_address);
     CHECK("the others are not", !ends_within(first, 50) && !ends_within(second, 50));
     CHECK("another address is served", is_served_from(&server, 2));
     close(first);
@@ -187,6 +218,7 @@ static void half_open_sockets(void)
     for (int i = 8; i < 12; i++)
         closed += ends_within(fds[i], 30);
     GIVES("and the newest do not", 8, closed);
+    GIVES("and they are counted", 8, (int64_t)counts(&server).handshakes_evicted);
     CHECK("a client is served while they wait", is_served(&server));
     CHECK("and one from before is not touched", ws_send(client, "42[\"e\"]") == 0);
     server_next(&server, SOCKEYE_EVENT_MESSAGE);
@@ -213,6 +245,7 @@ static void handshake_rate(void)
                                                       contains(event.data, event.data_len, "\"limit\":\"handshakesPerSecond\",\"value\":1"));
     GIVES("WebSockets count as well", 429, ask(server.port, WEBSOCKET, UPGRADE));
     CHECK("and are told as well", strstr(answer, "\r\nRetry-After: 1\r\n") && strstr(answer, "\r\nConnection: close\r\n"));
+    GIVES("both are counted", 2, (int64_t)counts(&server).handshakes_throttled);
     snprintf(target, sizeof target, POLLING "&sid=%s", sid);
     GIVES("a session that is there goes on", 200, http_request(server.port, "POST", target, "40", answer, sizeof answer));
     CHECK("another address is served", is_served_from(&server, 2));
@@ -344,6 +377,7 @@ static void slow_senders(void)
     GIVES("but answered", 408, rest_of(fd));
     sockeye_event event = server_next(&server, SOCKEYE_EVENT_DISCONNECT);
     CHECK("and its session ends with the cause", event.status == SOCKEYE_REASON_TRANSPORT_ERROR && contains(event.data, event.data_len, "\"limit\":\"requestTimeMs\",\"value\":400"));
+    GIVES("all three are counted", 3, (int64_t)counts(&server).request_timeouts);
     CHECK("another is served", is_served(&server));
     server_end(&server);
 }
@@ -450,6 +484,10 @@ static void hoarded_bodies(void)
     GIVES("and are refused when they have come", 400, http_head(fds[0], answer, sizeof answer));
     for (int i = 0; i < HOARDERS; i++)
         close(fds[i]);
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    while (counts(&server).connections > 0 && now_ms() < deadline)
+        sleep_ms(10);
+    GIVES("and nothing is left of them", 0, (int64_t)counts(&server).connections);
     server_end(&server);
 }
 
@@ -468,6 +506,7 @@ static void origins(void)
     CHECK("and the host is told", event.status == 4 && contains(event.data, event.data_len, "\"origin\":\"http://evil.example\""));
     GIVES("its WebSocket is refused as well", 403, ask(server.port, WEBSOCKET, UPGRADE "Origin: http://evil.example\r\n"));
     CHECK("in the same body", strstr(answer, "\r\n\r\n{\"code\":4,\"message\":\"Forbidden\"}") != NULL);
+    GIVES("both are counted", 2, (int64_t)counts(&server).origins_refused);
     CHECK("programs, which send none, are served", is_served(&server));
     server_end(&server);
     options.cors = "{\"origin\":[\"http://a.example\"]}";
@@ -532,6 +571,7 @@ static void stolen_ids(void)
     NEED(ws_send(fd, "5") == 0 && ws_send(fd, "40") == 0);
     CHECK("it is upgraded", ws_recv(fd, packet, sizeof packet) > 0 && strncmp(packet, "40{", 3) == 0);
     CHECK("and takes no second one then", is_closed_again(server.port, sid));
+    GIVES("four were counted", 4, (int64_t)counts(&server).upgrades_refused);
     CHECK("and no poll", is_mismatch(server.port, sid));
     CHECK("and goes on", ws_send(fd, "42[\"mine\"]") == 0);
     server_next(&server, SOCKEYE_EVENT_MESSAGE);
@@ -543,6 +583,7 @@ static void stolen_ids(void)
 static void everything(void)
 {
     connections_in_all();
+    sessions_in_all();
     connections_of_an_address();
     half_open_sockets();
     handshake_rate();
