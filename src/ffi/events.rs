@@ -305,8 +305,10 @@ pub unsafe extern "C" fn sockeye_queue_release(queue: *mut sockeye_queue) -> soc
     // SAFETY: the caller's promise.
     unsafe {
         on_queue(queue, |queue, _| {
+            // A poll holds them while it waits, and nothing waits for it here.
+            let Some(mut attachments) = queue.attachments.try_lock() else { return Err(poll_error(PollError::Busy)) };
             queue.queue.release().map_err(poll_error)?;
-            queue.attachments.lock().clear();
+            attachments.clear();
             Ok(SOCKEYE_OK)
         })
     }

@@ -39,7 +39,7 @@ build() {
     fi
 }
 
-# run <variant> <test> <command...>: runs and counts. What gave no count, or ended badly without a failed check, has failed as a whole.
+# run <variant> <test> <command...>: runs and counts; SLOW tells a test that a checker is about. What gave no count, or ended badly without a failed check, has failed as a whole.
 run() {
     variant=$1
     test=$2
@@ -65,8 +65,8 @@ for test in "$@"; do
     build c99-shared "$test" -std=c99 "$source" -L"$lib" -lsockeye -Wl,-rpath,"$lib" && run c99-shared "$test" "$out/$test.c99-shared"
     build cpp17-static "$test" -x c++ -std=c++17 "$source" -x none "$lib/libsockeye.a" && run cpp17-static "$test" "$out/$test.cpp17-static"
     build cpp17-shared "$test" -x c++ -std=c++17 "$source" -x none -L"$lib" -lsockeye -Wl,-rpath,"$lib" && run cpp17-shared "$test" "$out/$test.cpp17-shared"
-    build asan "$test" -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all "$source" "$lib/libsockeye.a" && run asan "$test" "$out/$test.asan"
-    run valgrind "$test" valgrind --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
+    build asan "$test" -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all "$source" "$lib/libsockeye.a" && run asan "$test" env SLOW=1 "$out/$test.asan"
+    run valgrind "$test" env SLOW=1 valgrind --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
         --suppressions="$here/valgrind.supp" --child-silent-after-fork=yes --num-callers=30 "$out/$test.c99-static"
 done
 

@@ -1,0 +1,165 @@
+/* Queues in the hands of hosts that do it wrong: two threads that poll one queue, and a queue that nobody drains. */
+#include "client.h"
+#include "process.h"
+
+#include <pthread.h>
+
+#define MESSAGES 3000
+#define MESSAGES_SLOW 300
+
+struct poller {
+    sockeye_queue *queue;
+    pthread_t thread;
+    int packed, *stop;
+    long events, busy, other;
+};
+
+/* Counts only: a batch is good until the next poll of the queue, and that may be the other thread's. */
+static void *poll_on(void *user)
+{
+    struct poller *poller = (struct poller *)user;
+    static const size_t cap = 1 << 16;
+    sockeye_event *events = (sockeye_event *)malloc(64 * sizeof *events);
+    char *buf = (char *)malloc(cap);
+    size_t used;
+    while (!__atomic_load_n(poller->stop, __ATOMIC_SEQ_CST)) {
+        int64_t count = poller->packed ? sockeye_queue_poll_packed(poller->queue, buf, cap, &used, 0, 5)
+                                       : sockeye_queue_poll(poller->queue, events, sizeof events[0], 64, 5);
+        if (count >= 0)
+            __atomic_add_fetch(&poller->events, count, __ATOMIC_SEQ_CST);
+        else if (count == SOCKEYE_ERR_INVALID && error_mentions("another thread"))
+            poller->busy++;
+        else
+            poller->other++;
+        if (count < 0)
+            sleep_ms(1);
+        sockeye_result released = sockeye_queue_release(poller->queue);
+        poller->other += released != SOCKEYE_OK && released != SOCKEYE_ERR_INVALID;
+    }
+    free(events);
+    free(buf);
+    return NULL;
+}
+
+static void two_threads_poll(void)
+{
+    struct server server = server_start();
+    struct poller pollers[3];
+    int stop = 0;
+    long messages = is_slow() ? MESSAGES_SLOW : MESSAGES, seen = 0, busy = 0, other = 0;
+    memset(pollers, 0, sizeof pollers);
+    for (int i = 0; i < 3; i++) {
+        pollers[i].queue = server.queue;
+        pollers[i].packed = i == 2;
+        pollers[i].stop = &stop;
+        NEED(pthread_create(&pollers[i].thread, NULL, poll_on, &pollers[i]) == 0);
+    }
+    int fd = sio_open(server.port);
+    for (long i = 0; i < messages; i++)
+        ws_send(fd, "42[\"m\"]");
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    while (seen < messages + 1 && now_ms() < deadline) {
+        seen = 0;
+        for (int i = 0; i < 3; i++)
+            seen += __atomic_load_n(&pollers[i].events, __ATOMIC_SEQ_CST);
+        sleep_ms(2);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(pollers[i].thread, NULL);
+        busy += pollers[i].busy;
+        other += pollers[i].other;
+    }
+    GIVES("each event comes to one of them", messages + 1, seen);
+    CHECK("the others are told", busy > 0);
+    GIVES("and nothing else is said", 0, other);
+    close(fd);
+    server_end(&server);
+}
+
+/* ---- a queue that nobody drains -------------------------------------------------------------------------------------------------------- */
+
+#define FLOOD_BYTES 1000
+#define FLOOD_MS 1500
+/* 500 events of a kilobyte, what a turn reads beyond them, and the allocator's slack. */
+#define GROWTH_KIB 8192
+
+/* Sends numbered messages while the socket takes them, and pongs among them, as a client does that is alive; how many went out whole. */
+static int flood(int fd, int from, int for_ms)
+{
+    char text[FLOOD_BYTES + 64];
+    static const unsigned char pong[] = {0x81, 0x81, 0, 0, 0, 0, '3'};
+    unsigned char frame[sizeof text + 16 + sizeof pong];
+    int64_t end = now_ms() + for_ms;
+    int sent = from;
+    size_t at = 0, len = 0;
+    while (now_ms() < end || at < len) {
+        if (at == len) {
+            int n = snprintf(text, sizeof text, "42[\"n\",%d,\"%0*d\"]", sent, FLOOD_BYTES, 0);
+            unsigned char head[8] = {0x81, 0x80 | 126, (unsigned char)(n >> 8), (unsigned char)n, 0, 0, 0, 0};
+            memcpy(frame, head, sizeof head);
+            memcpy(frame + sizeof head, text, (size_t)n);
+            at = 0;
+            memcpy(frame + sizeof head + n, pong, sizeof pong);
+            len = sizeof head + (size_t)n + sizeof pong;
+        }
+        ssize_t n = send(fd, frame + at, len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n <= 0) {
+            if (now_ms() >= end)
+                break;
+            sleep_ms(5);
+            continue;
+        }
+        at += (size_t)n;
+        sent += at == len;
+    }
+    return sent;
+}
+
+static void nobody_drains(void)
+{
+    sockeye_options options = default_options();
+    options.queue_events_max = 500;
+    options.ping_interval_ms = 150;
+    options.ping_timeout_ms = 150;
+    struct server server = server_new(&options);
+    sockeye_event event;
+    int received = 0, wrong = 0, left = 0;
+    server_listen(&server);
+    int fd = sio_open(server.port);
+    long kib = resident_kib();
+    int sent = flood(fd, 0, FLOOD_MS);
+    printf("  %d messages sent, resident %ld -> %ld KiB\n", sent, kib, resident_kib());
+    CHECK("the sender is held up", sent < 100000 && sent >= 500);
+    if (!is_slow())
+        CHECK("what waits is bounded", resident_kib() <= kib + GROWTH_KIB);
+    /* For ten heartbeats no pong was read, which is the host's doing. */
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    while (received < sent && now_ms() < deadline) {
+        int64_t count = sockeye_queue_poll(server.queue, &event, sizeof event, 1, 50);
+        NEED(count >= 0);
+        if (count == 1 && event.kind == SOCKEYE_EVENT_DISCONNECT) {
+            left = 1;
+            break;
+        }
+        if (count == 1 && event.kind == SOCKEYE_EVENT_MESSAGE) {
+            char wanted[32];
+            int n = snprintf(wanted, sizeof wanted, "[%d,", received);
+            wrong += event.data_len < (size_t)n || memcmp(event.data, wanted, (size_t)n) != 0;
+            received++;
+        }
+    }
+    GIVES("a client is not taken for dead meanwhile", 0, left);
+    GIVES("everything arrives when somebody drains", sent, received);
+    GIVES("in order", 0, wrong);
+    close(fd);
+    server_next(&server, SOCKEYE_EVENT_DISCONNECT);
+    server_end(&server);
+}
+
+int main(void)
+{
+    two_threads_poll();
+    nobody_drains();
+    return contract_report();
+}
