@@ -19,7 +19,7 @@ EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp)
 # Those that show the engine in another server need that server's packages: libssl-dev and libboost-dev.
 HOST_EXAMPLES := $(addprefix target/examples/,tls beast)
 
-.PHONY: all lib examples examples-host testbed run test test-rust test-c test-clients test-hostile check fuzz bench install client clean
+.PHONY: all lib examples examples-host testbed run test test-rust test-c test-clients test-hostile check fuzz soak bench install client clean
 
 all: lib examples
 
@@ -126,6 +126,12 @@ test-hostile: testbed
 SECONDS ?= 30
 fuzz:
 	fuzz/run.sh $(SECONDS)
+
+# An hour of guests good and bad, and what the process holds meanwhile: target/soak/soak.svg. `make soak SECONDS=60` is a try.
+soak: export SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
+soak: testbed
+	cd tests/clients/node && npm install --package-lock=false --no-audit --no-fund --silent
+	python3 tests/soak/soak.py
 
 # ---- measurements ----------------------------------------------------------------------------------------------------
 
