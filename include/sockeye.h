@@ -1070,7 +1070,7 @@ sockeye_result sockeye_http_respond(struct sockeye_engine *engine,
 
 // Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
 // has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
-// if the stream is closed; INVALID for a request.
+// if the stream is closed; INVALID after `sockeye_stream_end`, and for a request.
 int64_t sockeye_stream_input(struct sockeye_engine *engine,
                              sockeye_stream stream,
                              const void *data,

@@ -357,7 +357,7 @@ pub unsafe extern "C" fn sockeye_http_respond(
 
 /// Gives bytes that came on a host's stream. The number of bytes that were taken (copied): fewer than `len`, 0 included, when the engine
 /// has not read what it was given before (it holds 256 KiB at most); stop reading then, and give the rest when `room` is called. STALE
-/// if the stream is closed; INVALID for a request.
+/// if the stream is closed; INVALID after `sockeye_stream_end`, and for a request.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `data` is NULL or valid for `len` bytes.
@@ -376,7 +376,8 @@ pub unsafe extern "C" fn sockeye_stream_input(
             if fed.is_request() {
                 return Err(Error::new(Code::Invalid, format!("{stream:#x} is a request, which was given whole")));
             }
-            Ok(fed.input(data) as i64)
+            let taken = fed.input(data);
+            taken.map(|len| len as i64).ok_or_else(|| Error::new(Code::Invalid, "the stream was ended before"))
         })
     }
 }

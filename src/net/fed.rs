@@ -82,18 +82,17 @@ impl Fed {
         streams.insert(|id| Arc::new(make(id))).map(FedEnd)
     }
 
-    /// Bytes came; how many of them were taken. After a refusal `Host::room` is called.
-    pub fn input(&self, bytes: &[u8]) -> usize {
+    /// Bytes came; how many of them were taken, or `None` after the end. After a refusal `Host::room` is called.
+    pub fn input(&self, bytes: &[u8]) -> Option<usize> {
         let mut inlet = self.inlet.lock();
         if inlet.ended {
-            // The host said that none would come.
-            return bytes.len();
+            return None;
         }
         let len = bytes.len().min(INPUT_MAX.saturating_sub(inlet.bytes.len()));
         inlet.bytes.extend_from_slice(bytes.get(..len).unwrap_or_default());
         inlet.refused |= len < bytes.len();
         Self::wake(inlet);
-        len
+        Some(len)
     }
 
     /// Whether it takes no input, being a request.
@@ -263,14 +262,14 @@ mod tests {
     #[test]
     fn input_is_bounded_and_the_host_is_told_of_room() {
         let (seen, _streams, end) = stream();
-        assert_eq!(end.0.input(&vec![1; INPUT_MAX + 1]), INPUT_MAX);
-        assert_eq!(end.0.input(b"x"), 0);
+        assert_eq!(end.0.input(&vec![1; INPUT_MAX + 1]), Some(INPUT_MAX));
+        assert_eq!(end.0.input(b"x"), Some(0));
         let mut buffer = vec![0; INPUT_MAX / 2 - 1];
         assert_eq!(end.read(&mut buffer).unwrap(), INPUT_MAX / 2 - 1);
         assert_eq!(count(&seen.rooms), 0);
         assert_eq!(end.read(&mut buffer[..1]).unwrap(), 1);
         assert_eq!(count(&seen.rooms), 1);
-        assert_eq!(end.0.input(b"x"), 1);
+        assert_eq!(end.0.input(b"x"), Some(1));
     }
 
     #[test]
@@ -284,6 +283,7 @@ mod tests {
         assert_eq!(end.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         end.0.end();
         assert_eq!((count(&seen.wakes), end.read(&mut buffer).unwrap()), (2, 0));
+        assert_eq!(end.0.input(b"c"), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@
 
 struct answer {
     int status, drops, calls;
+    /* To whom something is emitted in the answer's call. */
+    sockeye_engine *engine;
+    sockeye_socket peer;
     char headers[2048], body[4096];
     size_t body_len;
 };
@@ -24,6 +27,10 @@ static void on_answer(void *user, const sockeye_http_answer *given)
     answer->body_len = given->body_len < sizeof answer->body ? given->body_len : sizeof answer->body - 1;
     memcpy(answer->body, given->body, answer->body_len);
     answer->status = (int)given->status;
+    if (answer->peer) {
+        sockeye_emission emission = emission_of("again", "[]");
+        sockeye_emit(answer->engine, answer->peer, &emission, NULL);
+    }
     __atomic_add_fetch(&answer->calls, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -167,6 +174,8 @@ static void a_session_by_requests(struct server *server)
     request.headers = &host;
     request.header_count = 1;
     memset(&waiting, 0, sizeof waiting);
+    waiting.engine = server->engine;
+    waiting.peer = peer;
     NEED(sockeye_engine_http(server->engine, &request, on_answer, &waiting, on_drop, &id) == SOCKEYE_OK);
     sleep_ms(50);
     GIVES("a request takes no input", SOCKEYE_ERR_INVALID, sockeye_stream_input(server->engine, id, "GET", 3));
@@ -174,6 +183,8 @@ static void a_session_by_requests(struct server *server)
     sockeye_emission emission = emission_of("yo", "[1]");
     sockeye_emit(server->engine, peer, &emission, NULL);
     CHECK("until there is something to tell", comes_to(&waiting.drops, 1) && strcmp(waiting.body, "42[\"yo\",1]") == 0);
+    poll = ask(server, "GET", target, NULL);
+    CHECK("an answer's call may emit", strcmp(poll.body, "42[\"again\"]") == 0);
     GIVES("an answered request is stale", SOCKEYE_ERR_STALE, sockeye_stream_end(server->engine, id));
 
     memset(&waiting, 0, sizeof waiting);
@@ -341,6 +352,14 @@ static void requests_for_the_host(void)
     CHECK("then the second", is_text(event.name_ptr, event.name_len, "/2"));
     NEED(sockeye_http_respond(server.engine, event.token, 201, NULL, 0, NULL, 0) == SOCKEYE_OK);
     CHECK("answered in order", http_head(fd, text, sizeof text) == 200 && http_head(fd, text, sizeof text) == 201);
+    close(fd);
+
+    fd = tcp_open(server.port);
+    send_all(fd, "HEAD /3 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", 52);
+    event = server_next(&server, SOCKEYE_EVENT_HTTP);
+    NEED(sockeye_http_respond(server.engine, event.token, 200, NULL, 0, "body", 4) == SOCKEYE_OK);
+    CHECK("HEAD has the length of a body, and none", http_head(fd, text, sizeof text) == 200 && strstr(text, "Content-Length: 4\r\n") &&
+                                                        recv(fd, text, 1, 0) == 0);
     close(fd);
 
     fd = tcp_open(server.port);

@@ -425,6 +425,7 @@ static void a_conversation(struct server *server)
     CHECK("and those that `send` emits", sent(stream, "42[\"more\"]\x81\x0a" "42[\"more\"]\x81\x0a" "42[\"more\"]"));
     GIVES("NULL input", SOCKEYE_ERR_INVALID, sockeye_stream_input(server->engine, stream->id, NULL, 1));
     GIVES("the peer ends", SOCKEYE_OK, sockeye_stream_end(server->engine, stream->id));
+    CHECK("no input after the end", sockeye_stream_input(server->engine, stream->id, "x", 1) < 0);
     event = server_next(server, SOCKEYE_EVENT_DISCONNECT);
     CHECK("its socket leaves", event.socket == peer && is_text(event.name_ptr, event.name_len, "transport close"));
     CHECK("drop is called once", comes_to(&stream->drops, 1));
