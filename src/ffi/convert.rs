@@ -9,7 +9,7 @@ use super::engine::sockeye_engine;
 use super::types::*;
 use crate::proto::json;
 use crate::proto::socket_packet::RESERVED_EVENTS;
-use crate::server::{Code, Emission, Error, Payload, Target};
+use crate::server::{Code, Emission, Error, Payload, Target, Wish};
 
 /// The bits of an emission's flags.
 const EMISSION_FLAGS: u32 = SOCKEYE_VOLATILE
@@ -54,38 +54,49 @@ pub unsafe fn with_emission<T>(
         let text = format!("emission.flags has unknown bits: {:#x}", given.flags & !EMISSION_FLAGS);
         return Err(Error::new(Code::Invalid, text));
     }
-    // SAFETY: the caller's promise.
-    let key = unsafe { bytes(given.key.cast(), given.key_len, "emission.key") }?;
+    let wish;
+    let wish = match is_plain(&given) {
+        true => None,
+        false => {
+            // SAFETY: the caller's promise.
+            let key = unsafe { bytes(given.key.cast(), given.key_len, "emission.key") }?;
+            wish = Wish { ttl_ms: given.ttl_ms, key, priority: given.flags & SOCKEYE_PRIORITY != 0 };
+            Some(&wish)
+        }
+    };
     // SAFETY: the caller's promise: a message that was not freed.
     if let Some(message) = unsafe { given.prepared.as_ref() } {
-        return run(&emission_of(Payload::Prepared(message.prepared()), key, &given));
+        return run(&emission_of(Payload::Prepared(message.prepared()), wish, &given));
     }
     // SAFETY: the caller's promise.
     unsafe {
         let args = arguments(given.data, given.data_len, given.flags & SOCKEYE_TRUST_JSON != 0, "emission.data")?;
         let name = name_of(engine, &given)?;
         with_bytes((given.attachments, given.attachment_count), "emission.attachments", |attachments| {
-            run(&emission_of(Payload::Parts { name_json: &name, args, attachments }, key, &given))
+            run(&emission_of(Payload::Parts { name_json: &name, args, attachments }, wish, &given))
         })
     }
 }
 
-fn emission_of<'a>(payload: Payload<'a>, key: &'a [u8], given: &sockeye_emission) -> Emission<'a> {
+fn emission_of<'a>(payload: Payload<'a>, wish: Option<&'a Wish<'a>>, given: &sockeye_emission) -> Emission<'a> {
     let has = |flag: u32| given.flags & flag != 0;
     Emission {
         payload,
         volatile: has(SOCKEYE_VOLATILE),
         compress: !has(SOCKEYE_COMPRESS_OFF),
         ack_timeout_ms: has(SOCKEYE_EXPECT_ACK).then_some(given.timeout_ms),
-        ttl_ms: given.ttl_ms,
-        key,
-        priority: has(SOCKEYE_PRIORITY),
+        wish,
     }
+}
+
+/// Whether an emission wants nothing beyond being sent.
+fn is_plain(given: &sockeye_emission) -> bool {
+    given.ttl_ms == 0 && given.key_len == 0 && given.flags & SOCKEYE_PRIORITY == 0
 }
 
 /// Refuses wishes about waiting where they cannot be kept: they belong to the emission that sends an event.
 pub fn check_plain(given: &sockeye_emission, what: &str) -> Outcome<()> {
-    if given.ttl_ms == 0 && given.key_len == 0 && given.flags & SOCKEYE_PRIORITY == 0 {
+    if is_plain(given) {
         return Ok(());
     }
     Err(Error::new(

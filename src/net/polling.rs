@@ -26,10 +26,10 @@ impl Shard {
             return self.overlap(key, &head, session_key, "overlap from client");
         }
         *get = Some(key);
-        let (closing, now_ms) = (session.closing.is_some(), self.now_us / 1000);
+        let (closing, now_us) = (session.closing.is_some(), self.now_us);
         let waits = session.client.outbound(|out| {
             out.set_writable(true);
-            !out.has_packets(now_ms)
+            !out.has_packets(now_us)
         });
         if let Some(connection) = self.connections.get_mut(key) {
             connection.role = Role::Poll { session: session_key, head: Box::new(head) };
@@ -53,9 +53,9 @@ impl Shard {
 
     /// Answers the poll that waits with what is queued.
     pub fn answer_poll(&mut self, session_key: Key, key: Key) {
-        let now_ms = self.now_ms();
+        let now_us = self.now_us;
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if !session.client.outbound(|out| out.has_packets(now_ms)) {
+        if !session.client.outbound(|out| out.has_packets(now_us)) {
             return;
         }
         if let Active::Polling { get, .. } = &mut session.active {
@@ -70,12 +70,12 @@ impl Shard {
 
     /// Answers a request with a session's queued packets.
     pub fn answer_poll_with(&mut self, key: Key, head: &Head, client: Arc<Client>, lines: &[u8]) {
-        let now_ms = self.now_ms();
+        let now_us = self.now_us;
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
         let (compress, taken) = client.outbound(|out| {
             out.set_writable(false);
-            (out.take_payload(now_ms, &mut payload), out.take_taken())
+            out.take_payload(now_us, &mut payload)
         });
         self.mailbox.meter.add(Tally::PacketsOut, taken.into());
         if let Some(index) = self.session_of(&client).and_then(|key| self.sessions.get(key)?.jsonp.as_deref()) {

@@ -20,7 +20,7 @@ const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 const ORDERLY_CLOSE_TIMEOUT_MS: u64 = 5_000;
 
 /// Parts of a backlog that one turn writes to a client who takes them: 16 MiB, after which the others have their turn.
-const FLUSHES_PER_TURN: usize = 64;
+const FLUSHES_PER_TURN: u32 = 64;
 
 /// Where a session's packets go.
 #[derive(Clone, Copy, Debug)]
@@ -197,34 +197,46 @@ impl Shard {
     }
 
     fn flush_websocket(&mut self, key: Key, connection_key: Key) {
-        let now_ms = self.now_ms();
-        for _ in 0..FLUSHES_PER_TURN {
-            let Some(session) = self.sessions.get_mut(key) else { return };
-            let Some(connection) = self.connections.get_mut(connection_key) else { return };
-            if connection.is_blocked() {
-                self.note_session(key);
-                return self.see_to_outbound(key);
-            }
-            let (run, taken) = session.client.outbound(|out| (out.take_run(now_ms), out.take_taken()));
-            self.mailbox.meter.add(Tally::PacketsOut, taken.into());
-            let (see_to, more, packets) = (run.notice || run.watched, run.more, run.packets);
-            match connection.write_run(run, &self.mailbox.meter) {
-                Written::All => {}
-                Written::Blocked => {
-                    let left = Level { bytes: connection.unsent_len(), packets };
-                    session.client.outbound(|out| out.set_blocked(left));
-                    self.note_session(key);
-                }
-                Written::Failed => return self.peer_failed(connection_key),
-            }
-            if see_to {
-                self.see_to_outbound(key);
-            }
-            if !more {
-                return;
-            }
+        self.flush_part(key, connection_key, FLUSHES_PER_TURN);
+    }
+
+    /// Writes what one flush takes, and if there is more, at most `times` in all.
+    fn flush_part(&mut self, key: Key, connection_key: Key, times: u32) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(connection_key) else { return };
+        if connection.is_blocked() {
+            self.note_session(key);
+            return self.see_to_outbound(key);
         }
-        self.mailbox.mark_dirty(key.index);
+        let run = session.client.outbound(|out| out.take_run(self.now_us));
+        self.mailbox.meter.add(Tally::PacketsOut, run.frames.into());
+        let (rest, packets) = (run.rest, run.packets);
+        match connection.write_run(run, &self.mailbox.meter) {
+            Written::All => {}
+            Written::Blocked => {
+                let left = Level { bytes: connection.unsent_len(), packets };
+                session.client.outbound(|out| out.set_blocked(left));
+                self.note_session(key);
+            }
+            Written::Failed => return self.peer_failed(connection_key),
+        }
+        if rest {
+            self.flush_rest(key, connection_key, times);
+        }
+    }
+
+    /// Sees to what the queue asks for, and goes on if there is more.
+    #[cold]
+    fn flush_rest(&mut self, key: Key, connection_key: Key, times: u32) {
+        self.see_to_outbound(key);
+        let waits = |session: &Session| session.client.outbound(|out| !out.is_empty());
+        if !self.sessions.get(key).is_some_and(waits) {
+            return;
+        }
+        match times.checked_sub(1) {
+            Some(times) => self.flush_part(key, connection_key, times),
+            None => self.mailbox.mark_dirty(key.index),
+        }
     }
 
     /// Does what a session's queue asks for: the host hears how much waits, or the session ends because of it.

@@ -18,10 +18,10 @@ const HOLES_MIN: usize = 64;
 /// What an emission wants beyond being sent; one for all its receivers.
 #[derive(Debug, Default)]
 pub struct Special {
-    /// Not to be written from this time on; milliseconds since the engine was made.
-    pub expires_ms: Option<u64>,
+    /// Not to be written from this time on; microseconds since the engine was made.
+    pub expires_us: Option<u64>,
     /// When it was emitted, if it can expire.
-    pub now_ms: u64,
+    pub now_us: u64,
     /// Of the packets with this key the latest is worth the most.
     pub key: Option<Arc<[u8]>>,
     /// It passes ordinary events.
@@ -57,8 +57,8 @@ impl Waiting {
         self.packet.first.is_empty()
     }
 
-    fn has_expired(&self, now_ms: u64) -> bool {
-        self.special.as_ref().and_then(|special| special.expires_ms).is_some_and(|at_ms| at_ms <= now_ms)
+    fn has_expired(&self, now_us: u64) -> bool {
+        self.special.as_ref().and_then(|special| special.expires_us).is_some_and(|at_us| at_us <= now_us)
     }
 
     /// The key by which it can be superseded.
@@ -91,7 +91,7 @@ pub struct Backlog {
     latest: HashMap<Arc<[u8]>, u64>,
     keyed: usize,
     /// The latest time that was told.
-    now_ms: u64,
+    now_us: u64,
 }
 
 impl Backlog {
@@ -117,7 +117,7 @@ impl Backlog {
         self.bytes += waiting.len();
         self.packets += u32::from(class != Class::Control);
         if let Some(special) = special {
-            self.now_ms = self.now_ms.max(special.now_ms);
+            self.now_us = self.now_us.max(special.now_us);
         }
         if let Some(key) = waiting.key() {
             self.keyed += 1;
@@ -136,8 +136,8 @@ impl Backlog {
     }
 
     /// Takes the next packet that is worth writing, at most `len_max` bytes long; those whose time is over are dropped and counted.
-    pub fn pop(&mut self, now_ms: u64, len_max: usize, expired: &mut u64) -> Option<Waiting> {
-        self.now_ms = self.now_ms.max(now_ms);
+    pub fn pop(&mut self, now_us: u64, len_max: usize, expired: &mut u64) -> Option<Waiting> {
+        self.now_us = self.now_us.max(now_us);
         *expired += self.expire();
         let lane = self.next_lane()?;
         if self.lane(lane).front()?.len() > len_max {
@@ -150,8 +150,8 @@ impl Backlog {
     pub fn expire(&mut self) -> u64 {
         let mut expired = 0;
         while let Some(lane) = self.next_lane() {
-            let now_ms = self.now_ms;
-            if !self.lane(lane).front().is_some_and(|waiting| waiting.has_expired(now_ms)) {
+            let now_us = self.now_us;
+            if !self.lane(lane).front().is_some_and(|waiting| waiting.has_expired(now_us)) {
                 break;
             }
             self.take(lane);
@@ -161,8 +161,8 @@ impl Backlog {
     }
 
     /// Tells the time.
-    pub fn set_now(&mut self, now_ms: u64) {
-        self.now_ms = self.now_ms.max(now_ms);
+    pub fn set_now(&mut self, now_us: u64) {
+        self.now_us = self.now_us.max(now_us);
     }
 
     /// Drops the oldest event, urgent ones last; false if there is none.
@@ -285,18 +285,18 @@ mod tests {
     use crate::proto::websocket::Opcode;
     use crate::server::frames::payload;
 
-    fn special(key: &str, priority: bool, expires_ms: Option<u64>) -> Arc<Special> {
+    fn special(key: &str, priority: bool, expires_us: Option<u64>) -> Arc<Special> {
         let key = (!key.is_empty()).then(|| key.as_bytes().into());
-        Arc::new(Special { expires_ms, now_ms: 0, key, priority })
+        Arc::new(Special { expires_us, now_us: 0, key, priority })
     }
 
     fn push(backlog: &mut Backlog, class: Class, text: &str, special: Option<&Arc<Special>>) {
         backlog.push(class, Encoded::single(Opcode::Text, text.as_bytes()), false, special);
     }
 
-    fn taken(backlog: &mut Backlog, now_ms: u64) -> String {
+    fn taken(backlog: &mut Backlog, now_us: u64) -> String {
         let mut all = String::new();
-        while let Some(waiting) = backlog.pop(now_ms, usize::MAX, &mut 0) {
+        while let Some(waiting) = backlog.pop(now_us, usize::MAX, &mut 0) {
             all.push_str(std::str::from_utf8(payload(&waiting.packet.first)).unwrap());
         }
         assert_eq!((backlog.len(), backlog.packets(), backlog.is_empty(), backlog.keyed), (0, 0, true, 0));
@@ -360,8 +360,8 @@ mod tests {
     #[test]
     fn what_has_expired_is_not_taken() {
         let mut backlog = Backlog::default();
-        for (text, at_ms) in [("a", Some(10)), ("b", Some(20)), ("c", None), ("d", Some(11))] {
-            push(&mut backlog, Class::Event, text, Some(&special("k", false, at_ms)));
+        for (text, at_us) in [("a", Some(10)), ("b", Some(20)), ("c", None), ("d", Some(11))] {
+            push(&mut backlog, Class::Event, text, Some(&special("k", false, at_us)));
         }
         let mut expired = 0;
         let next = backlog.pop(11, usize::MAX, &mut expired).unwrap();

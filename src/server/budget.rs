@@ -41,6 +41,13 @@ impl Budget {
     }
 }
 
+impl Budget {
+    /// Waiting bytes that nothing need be done about.
+    pub fn alarm(&self) -> usize {
+        self.bytes_max.min(self.high.saturating_sub(1))
+    }
+}
+
 /// Why a packet was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {

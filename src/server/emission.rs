@@ -39,6 +39,13 @@ pub struct Emission<'a> {
     pub compress: bool,
     /// Wait for acknowledgements, for so many milliseconds; 0 is without end for one socket, and at once for a broadcast.
     pub ack_timeout_ms: Option<u32>,
+    /// What it wants beyond being sent; mostly nothing.
+    pub wish: Option<&'a Wish<'a>>,
+}
+
+/// What an emission can want beyond being sent.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
     /// Not to be written after this time; 0 is without end.
     pub ttl_ms: u32,
     /// Under the policy `conflate` it supersedes packets with the same key, if one is given.
@@ -47,42 +54,31 @@ pub struct Emission<'a> {
     pub priority: bool,
 }
 
-impl Emission<'_> {
-    /// What it wants beyond being sent in a namespace, if anything; the time is asked for only if it can expire. A key means something
-    /// only where packets are conflated.
+impl Wish<'_> {
+    /// The wish for a payload in a namespace, at this time if it can expire. A key means something only where packets are conflated.
     pub fn special(
         &self,
+        payload: &Payload<'_>,
         namespace: &Namespace,
         conflates: bool,
-        now_ms: impl FnOnce() -> u64,
+        now_us: u64,
     ) -> Result<Option<Arc<Special>>, Error> {
-        if self.ttl_ms == 0 && self.key.is_empty() && !self.priority {
-            return Ok(None);
-        }
         if self.key.len() > KEY_MAX {
             let text = format!("the emission's key has {} bytes; the limit is {KEY_MAX}", self.key.len());
             return Err(Error::new(Code::TooBig, text));
         }
-        let (len, attachments) = self.payload.size(&namespace.name);
+        let (len, attachments) = payload.size(&namespace.name);
         if self.priority && (attachments > 0 || len > PRIORITY_PACKET_MAX) {
             let text = format!(
                 "the packet has {len} bytes and {attachments} attachments; with priority it may have {PRIORITY_PACKET_MAX} and none"
             );
             return Err(Error::new(Code::TooBig, text));
         }
-        let key = conflates && !self.key.is_empty();
-        if self.ttl_ms == 0 && !key && !self.priority {
-            return Ok(None);
-        }
-        let mut special = Special { priority: self.priority, ..Special::default() };
-        if self.ttl_ms > 0 {
-            special.now_ms = now_ms();
-            special.expires_ms = Some(special.now_ms + u64::from(self.ttl_ms));
-        }
-        if key {
-            special.key = Some([&namespace.id.to_le_bytes(), self.key].concat().into());
-        }
-        Ok(Some(Arc::new(special)))
+        let key = (conflates && !self.key.is_empty()).then(|| [&namespace.id.to_le_bytes(), self.key].concat().into());
+        let expires_us = (self.ttl_ms > 0).then(|| now_us + u64::from(self.ttl_ms) * 1000);
+        let special = Special { expires_us, now_us, key, priority: self.priority };
+        let wants = self.priority || special.key.is_some() || expires_us.is_some();
+        Ok(wants.then(|| Arc::new(special)))
     }
 }
 

@@ -14,29 +14,37 @@ pub struct Encoded {
     pub first: Bytes,
     /// Its attachments, a frame each.
     pub attachments: Box<[Bytes]>,
+    /// Bytes of all frames.
+    len: usize,
 }
 
 impl Encoded {
+    /// A packet of whole frames.
+    pub fn new(first: Bytes, attachments: Box<[Bytes]>) -> Encoded {
+        let len = first.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        Encoded { first, attachments, len }
+    }
+
     /// Encodes an event.
     pub fn event(parts: &EventParts<'_>, attachments: &[&[u8]]) -> Encoded {
         let first = message(parts.len(), |out| parts.write(out));
-        Encoded { first, attachments: attachments.iter().map(|data| binary(data)).collect() }
+        Encoded::new(first, attachments.iter().map(|data| binary(data)).collect())
     }
 
     /// Encodes an acknowledgement.
     pub fn ack(parts: &AckParts<'_>, attachments: &[&[u8]]) -> Encoded {
         let first = message(parts.len(), |out| parts.write(out));
-        Encoded { first, attachments: attachments.iter().map(|data| binary(data)).collect() }
+        Encoded::new(first, attachments.iter().map(|data| binary(data)).collect())
     }
 
     /// Encodes a text message.
     pub fn message(text: &[u8]) -> Encoded {
-        Encoded { first: message(text.len(), |out| out.extend_from_slice(text)), attachments: Box::default() }
+        Encoded::new(message(text.len(), |out| out.extend_from_slice(text)), Box::default())
     }
 
     /// A packet of one frame: text with its Engine.IO type, or a binary message.
     pub fn single(op: Opcode, payload: &[u8]) -> Encoded {
-        Encoded { first: frame(op, payload.len(), |out| out.extend_from_slice(payload)), attachments: Box::default() }
+        Encoded::new(frame(op, payload.len(), |out| out.extend_from_slice(payload)), Box::default())
     }
 
     /// Its frames in order.
@@ -51,7 +59,7 @@ impl Encoded {
 
     /// Bytes of all frames.
     pub fn len(&self) -> usize {
-        self.frames().map(Bytes::len).sum()
+        self.len
     }
 
     /// Bytes of an event's text, without Engine.IO's type.

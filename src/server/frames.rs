@@ -93,7 +93,7 @@ pub fn each_in_run(bytes: &[u8], shared: &[(usize, Bytes)], raw: bool, mut each:
     while let Some(first) = frames.next() {
         let (class, attachments) = classify(payload(&first), is_binary(&first), raw);
         let attachments = frames.by_ref().take(attachments).collect();
-        each(class, Encoded { first, attachments });
+        each(class, Encoded::new(first, attachments));
     }
 }
 
@@ -127,11 +127,11 @@ pub fn each_in_payloads<'a>(
     raw: bool,
     mut each: impl FnMut(Class, Encoded),
 ) {
-    let frame = |(data, binary): (&[u8], bool)| Encoded::single(opcode(binary), data);
+    let frame = |(data, binary): (&[u8], bool)| Encoded::single(opcode(binary), data).first;
     while let Some(first) = payloads.next() {
         let (class, attachments) = classify(first.0, first.1, raw);
-        let attachments = payloads.by_ref().take(attachments).map(|payload| frame(payload).first).collect();
-        each(class, Encoded { attachments, ..frame(first) });
+        let attachments = payloads.by_ref().take(attachments).map(frame).collect();
+        each(class, Encoded::new(frame(first), attachments));
     }
 }
 

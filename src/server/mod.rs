@@ -48,7 +48,7 @@ pub use command::Command;
 pub use config::Config;
 pub use connection::{Connection, Context, NEVER, decided_too_late};
 pub use drain::{Drain, Draining};
-pub use emission::{Emission, Payload, Prepared};
+pub use emission::{Emission, Payload, Prepared, Wish};
 pub use encoded::Encoded;
 pub use error::{Code, Error};
 pub use handshake::{Handshake, write_address};

@@ -9,7 +9,7 @@ use super::budget::Refused;
 use super::command::Command;
 use super::connection::send_disconnect;
 use super::deadlines::Due;
-use super::emission::{Emission, Payload};
+use super::emission::{Emission, Payload, Wish};
 use super::encoded::Encoded;
 use super::error::{Code, Error};
 use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
@@ -122,12 +122,28 @@ impl Server {
         self.settle_queued(queued)
     }
 
+    /// What an emission wants beyond being sent: mostly nothing.
+    #[inline(always)]
     fn special(&self, emission: &Emission<'_>, namespace: &Namespace) -> Result<Option<Arc<Special>>, Error> {
-        let conflates = self.budget.policy == OutboundPolicy::Conflate;
-        emission.special(namespace, conflates, || self.now_us() / 1000)
+        match emission.wish {
+            Some(wish) => self.grant(wish, &emission.payload, namespace),
+            None => Ok(None),
+        }
+    }
+
+    #[cold]
+    fn grant(
+        &self,
+        wish: &Wish<'_>,
+        payload: &Payload<'_>,
+        namespace: &Namespace,
+    ) -> Result<Option<Arc<Special>>, Error> {
+        let now_us = if wish.ttl_ms > 0 { self.now_us() } else { 0 };
+        wish.special(payload, namespace, self.budget.policy == OutboundPolicy::Conflate, now_us)
     }
 
     /// What the host is told of a packet for one socket; `None` is a volatile one that was dropped.
+    #[inline]
     fn settle_queued(&self, queued: Option<Result<(), Refused>>) -> Result<(), Error> {
         match queued {
             Some(queued) => queued.map_err(refused),
@@ -449,6 +465,7 @@ enum Step {
     Refused,
 }
 
+#[cold]
 fn refused(refused: Refused) -> Error {
     match refused {
         Refused::Full => Error::new(Code::Full, "what waits for the client has used its budget up"),

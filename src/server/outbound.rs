@@ -40,10 +40,13 @@ pub const SHARE_MIN: usize = 256;
 /// Bytes of the longest header of a server's frame.
 const FRAME_HEADER_MAX: usize = 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the bytes of the flat form are, and what is kept beside them.
+#[derive(Debug)]
 enum Form {
-    Polling,
-    WebSocket,
+    /// Packets, one behind the other.
+    Polling(Vec<Packet>),
+    /// Frames, with shared ones to be put in at their places.
+    WebSocket(Vec<(usize, Bytes)>),
     Closed,
 }
 
@@ -52,6 +55,20 @@ enum Form {
 struct Packet {
     end: u32,
     binary: bool,
+}
+
+/// What the connection holds, in half the space of a [`Level`]: it is a flush's worth, or one packet's.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFlight {
+    bytes: u32,
+    packets: u32,
+}
+
+/// Of what there was too much.
+#[derive(Clone, Copy, Debug)]
+enum UsedUp {
+    Bytes,
+    Packets,
 }
 
 /// How to send a packet.
@@ -67,18 +84,15 @@ pub struct Delivery<'a> {
 pub struct Outbound {
     form: Form,
     bytes: Vec<u8>,
-    packets: Vec<Packet>,
-    shared: Vec<(usize, Bytes)>,
     shared_len: usize,
     /// Packets in the flat form, Engine.IO's own left out.
     count: u32,
     count_max: u32,
-    /// Packets in the flat form as Engine.IO counts them, attachments and its own included; and those that were taken.
+    /// Packets in the flat form as Engine.IO counts them, attachments and its own included.
     frames: u32,
-    taken: u32,
     /// What the connection has taken and the kernel has not.
-    in_flight: Level,
-    /// Bytes above which a packet is looked at more closely: the budget, the high mark, or 0.
+    in_flight: InFlight,
+    /// Bytes above which a packet is looked at more closely: the budget, the high mark, or 0, as for any packet while there is a backlog.
     alarm: usize,
     backlog: Option<Box<Backlog>>,
     budget: Arc<Budget>,
@@ -96,27 +110,22 @@ pub struct Outbound {
     notice: bool,
     /// The high mark was reached, and the shard has not seen it.
     high_due: bool,
-    /// The budget was used up: no event is taken any more.
-    ending: bool,
-    /// It was that of packets.
-    by_packets: bool,
+    /// The budget was used up, and no event is taken any more.
+    used_up: Option<UsedUp>,
 }
 
 impl Outbound {
     /// For a session that starts on polling or on WebSocket.
     pub fn new(websocket: bool, base64: bool, budget: Arc<Budget>) -> Outbound {
         Outbound {
-            form: if websocket { Form::WebSocket } else { Form::Polling },
+            form: if websocket { Form::WebSocket(Vec::new()) } else { Form::Polling(Vec::new()) },
             bytes: Vec::new(),
-            packets: Vec::new(),
-            shared: Vec::new(),
             shared_len: 0,
             count: 0,
             count_max: budget.packets_max,
             frames: 0,
-            taken: 0,
-            in_flight: Level::default(),
-            alarm: budget.bytes_max.min(budget.high.saturating_sub(1)),
+            in_flight: InFlight::default(),
+            alarm: budget.alarm(),
             backlog: None,
             budget,
             base64,
@@ -126,8 +135,7 @@ impl Outbound {
             raised: false,
             notice: false,
             high_due: false,
-            ending: false,
-            by_packets: false,
+            used_up: None,
         }
     }
 
@@ -175,34 +183,36 @@ impl Outbound {
     #[inline(always)]
     fn add(&mut self, content: Content<'_>, how: Delivery<'_>) -> Result<(), Refused> {
         let text_len = content.text_len();
-        let len = content.len(text_len);
-        let fits = self.count + self.in_flight.packets < self.count_max
-            && self.bytes.len() + self.shared_len + self.in_flight.bytes + len <= self.alarm;
-        if !fits || self.backlog.is_some() || how.special.is_some() {
-            return self.add_carefully(content, len, how);
+        let len = self.bytes.len() + self.shared_len + self.in_flight.bytes as usize + content.len_max(text_len);
+        let fits = len <= self.alarm && self.count + self.in_flight.packets < self.count_max;
+        if !fits || how.special.is_some() {
+            return self.add_carefully(content, how);
         }
+        self.count += 1;
         self.add_flat(content, text_len, how.compress);
         Ok(())
     }
 
     #[cold]
-    fn add_carefully(&mut self, content: Content<'_>, len: usize, how: Delivery<'_>) -> Result<(), Refused> {
-        let class = content.class(self.budget.raw);
-        self.make_room(class, len + how.special.map_or(0, |special| special.key_len()), how.special)?;
-        if self.form == Form::Closed {
+    #[inline(never)]
+    fn add_carefully(&mut self, content: Content<'_>, how: Delivery<'_>) -> Result<(), Refused> {
+        if matches!(self.form, Form::Closed) {
             return Ok(());
         }
+        let (class, packet) = (content.class(self.budget.raw), content.encode());
+        self.make_room(class, packet.len() + how.special.map_or(0, |special| special.key_len()), how.special)?;
         if self.backlog.is_some() || how.special.is_some() {
-            self.unfold().push(class, content.encode(), how.compress, how.special);
+            self.unfold().push(class, packet, how.compress, how.special);
         } else {
-            self.add_flat(content, content.text_len(), how.compress);
+            self.count += 1;
+            self.flat_frame(frames::opcode(frames::is_binary(&packet.first)), &packet.first, how.compress);
+            self.add_attachments(&packet, how.compress);
         }
         Ok(())
     }
 
     #[inline(always)]
     fn add_flat(&mut self, content: Content<'_>, text_len: usize, compress: bool) {
-        self.count += 1;
         match content {
             Content::Event(parts, attachments) => {
                 self.flat(Opcode::Text, text_len, compress, |out| {
@@ -222,61 +232,95 @@ impl Outbound {
                 out.push(b'4');
                 out.extend_from_slice(text);
             }),
-            Content::Encoded(encoded) => encoded.frames().for_each(|frame| self.flat_frame(frame, compress)),
+            // Made of parts, so it starts with a text frame.
+            Content::Encoded(encoded) => {
+                self.flat_frame(Opcode::Text, &encoded.first, compress);
+                if !encoded.attachments.is_empty() {
+                    self.add_attachments(encoded, compress);
+                }
+            }
             Content::Single(op, payload) => {
                 self.flat(op, payload.len(), compress, |out| out.extend_from_slice(payload));
             }
         }
     }
 
+    #[inline(never)]
+    fn add_attachments(&mut self, packet: &Encoded, compress: bool) {
+        packet.attachments.iter().for_each(|frame| self.flat_frame(Opcode::Binary, frame, compress));
+    }
+
     fn flat_binary(&mut self, data: &[u8], compress: bool) {
         self.flat(Opcode::Binary, data.len(), compress, |out| out.extend_from_slice(data));
     }
 
+    // Inlined, as most of what it does depends on constants of its callers.
+    #[inline(always)]
     fn flat(&mut self, op: Opcode, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.takes_frames(op) {
+            return self.flat_payload(op, len, compress, write);
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool::take();
+            self.bytes.reserve(len + FRAME_HEADER_MAX);
+        }
         self.frames += 1;
-        match self.form {
-            Form::WebSocket if self.base64 && op == Opcode::Binary => {
+        websocket::write_header(op, len, &mut self.bytes);
+        write(&mut self.bytes);
+    }
+
+    /// Adds a payload where it becomes no frame as it is.
+    #[inline(never)]
+    fn flat_payload(&mut self, op: Opcode, len: usize, compress: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        self.frames += 1;
+        match &mut self.form {
+            Form::WebSocket(_) => {
                 let (mut data, mut text) = (Vec::with_capacity(len), Vec::new());
                 write(&mut data);
                 engine_packet::encode_base64(&data, &mut text);
                 websocket::write_header(Opcode::Text, text.len(), &mut self.bytes);
                 self.bytes.extend_from_slice(&text);
             }
-            Form::WebSocket => {
-                if self.bytes.capacity() == 0 {
-                    self.bytes = pool::take();
-                    self.bytes.reserve(len + FRAME_HEADER_MAX);
-                }
-                websocket::write_header(op, len, &mut self.bytes);
+            Form::Polling(packets) => {
                 write(&mut self.bytes);
-            }
-            Form::Polling => {
-                write(&mut self.bytes);
-                self.packets.push(Packet { end: self.bytes.len() as u32, binary: op == Opcode::Binary });
+                packets.push(Packet { end: self.bytes.len() as u32, binary: op == Opcode::Binary });
                 self.compress |= compress;
             }
             Form::Closed => {}
         }
     }
 
-    fn flat_frame(&mut self, frame: &Bytes, compress: bool) {
-        let is_binary = frames::is_binary(frame);
-        if self.form != Form::WebSocket || (self.base64 && is_binary) {
-            let payload = frames::payload(frame);
-            let op = frames::opcode(is_binary);
-            return self.flat(op, payload.len(), compress, |out| out.extend_from_slice(payload));
-        }
-        self.frames += 1;
-        if frame.len() >= SHARE_MIN {
-            self.shared.push((self.bytes.len(), frame.clone()));
-            self.shared_len += frame.len();
-            return;
+    /// Whether a packet is queued as the frame that it is sent as.
+    #[inline(always)]
+    fn takes_frames(&self, op: Opcode) -> bool {
+        matches!(self.form, Form::WebSocket(_)) && (op == Opcode::Text || !self.base64)
+    }
+
+    #[inline(always)]
+    fn flat_frame(&mut self, op: Opcode, frame: &Bytes, compress: bool) {
+        if frame.len() >= SHARE_MIN || !self.takes_frames(op) {
+            return self.flat_shared(op, frame, compress);
         }
         if self.bytes.capacity() == 0 {
             self.bytes = pool::take();
         }
+        self.frames += 1;
         self.bytes.extend_from_slice(frame);
+    }
+
+    #[inline(never)]
+    fn flat_shared(&mut self, op: Opcode, frame: &Bytes, compress: bool) {
+        match &mut self.form {
+            Form::WebSocket(shared) if op == Opcode::Text || !self.base64 => {
+                self.frames += 1;
+                shared.push((self.bytes.len(), frame.clone()));
+                self.shared_len += frame.len();
+            }
+            _ => {
+                let payload = frames::payload(frame);
+                self.flat_payload(op, payload.len(), compress, |out| out.extend_from_slice(payload));
+            }
+        }
     }
 
     // ---- how much there is ----------------------------------------------------------------------------------------
@@ -285,24 +329,39 @@ impl Outbound {
     pub fn level(&self) -> Level {
         let (len, packets) = self.backlog.as_ref().map_or((0, 0), |backlog| (backlog.len(), backlog.packets()));
         Level {
-            bytes: self.bytes.len() + self.shared_len + self.in_flight.bytes + len,
+            bytes: self.bytes.len() + self.shared_len + self.in_flight.bytes as usize + len,
             packets: self.count + self.in_flight.packets + packets,
         }
     }
 
     /// Whether nothing waits for a flush.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.shared.is_empty() && self.packets.is_empty() && self.backlog.is_none()
+        let beside = match &self.form {
+            Form::Polling(packets) => packets.len(),
+            Form::WebSocket(shared) => shared.len(),
+            Form::Closed => 0,
+        };
+        self.bytes.is_empty() && beside == 0 && self.backlog.is_none()
     }
 
     /// Whether something waits that is worth writing at this time.
-    pub fn has_packets(&mut self, now_ms: u64) -> bool {
+    pub fn has_packets(&mut self, now_us: u64) -> bool {
         if let Some(backlog) = &mut self.backlog {
-            backlog.set_now(now_ms);
-            self.budget.metrics.add(Count::Expired, backlog.expire());
+            backlog.set_now(now_us);
+            let expired = backlog.expire();
+            self.count_dropped(Count::Expired, expired);
             self.fold();
         }
+        // What is added to an empty queue is news to the shard.
+        self.dirty &= !self.is_empty();
         !self.is_empty()
+    }
+
+    /// Counts what was dropped, if anything.
+    fn count_dropped(&self, cause: Count, packets: u64) {
+        if packets > 0 {
+            self.budget.metrics.add(cause, packets);
+        }
     }
 
     /// Whether a packet added now would be written at once: what `volatile` asks.
@@ -313,38 +372,39 @@ impl Outbound {
     /// Tells whether the transport can take a packet at once.
     pub fn set_writable(&mut self, writable: bool) {
         self.writable = writable;
-        self.in_flight = Level::default();
+        self.in_flight = InFlight::default();
     }
 
     /// The kernel has not taken all that was flushed: so many bytes of so many packets are left.
     pub fn set_blocked(&mut self, left: Level) {
         self.writable = false;
-        self.in_flight = left;
+        self.in_flight.packets = left.packets;
+        self.set_left(left.bytes);
     }
 
     /// The kernel took some of what it had left, and so many bytes are left still.
     pub fn set_left(&mut self, bytes: usize) {
-        self.in_flight.bytes = bytes;
+        self.in_flight.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 
     /// Whether the shard must be told that there is something to do; it is told once.
     pub fn turned_dirty(&mut self) -> bool {
-        let turned = !self.dirty && (!self.is_empty() || self.notice);
-        self.dirty |= turned;
-        turned
+        if self.dirty {
+            return false;
+        }
+        self.dirty = !self.bytes.is_empty() || self.notice || !self.is_empty();
+        self.dirty
     }
 
     // ---- its form -------------------------------------------------------------------------------------------------
 
     /// The session moved from polling to WebSocket: what waits becomes frames.
     pub fn upgrade(&mut self) {
-        if self.form != Form::Polling {
-            return;
-        }
-        self.form = Form::WebSocket;
+        let Form::Polling(packets) = &mut self.form else { return };
+        let (bytes, packets) = (std::mem::take(&mut self.bytes), std::mem::take(packets));
+        self.form = Form::WebSocket(Vec::new());
         self.writable = true;
         self.frames = 0;
-        let (bytes, packets) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.packets));
         for (data, binary) in payloads(&bytes, &packets) {
             self.flat(frames::opcode(binary), data.len(), false, |out| out.extend_from_slice(data));
         }
@@ -352,8 +412,8 @@ impl Outbound {
 
     /// Nothing is taken or kept any more.
     pub fn close(&mut self) {
-        *self = Outbound { form: Form::Closed, ..Outbound::new(true, false, self.budget.clone()) };
-        self.writable = false;
+        let empty = Outbound::new(true, false, self.budget.clone());
+        *self = Outbound { form: Form::Closed, alarm: 0, writable: false, ..empty };
     }
 }
 
@@ -383,7 +443,7 @@ mod tests {
         polling.upgrade();
         let run = polling.take_run(0);
         assert_eq!(run.bytes, b"\x81\x0942[\"a\",1]\x82\x02\x01\x02");
-        assert_eq!((polling.take_taken(), polling.take_taken()), (2, 0));
+        assert_eq!(run.frames, 2);
     }
 
     #[test]
@@ -413,6 +473,12 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_queue_is_small() {
+        // Every session has one.
+        assert_eq!(size_of::<Outbound>(), 120);
+    }
+
+    #[test]
     fn a_closed_queue_keeps_nothing() {
         let mut websocket = outbound(true, "{}");
         websocket.close();
@@ -420,5 +486,6 @@ mod tests {
         let special = Arc::new(Special { priority: true, ..Special::default() });
         websocket.event(&parts("[1]"), &[], Delivery { special: Some(&special), ..PLAIN }).unwrap();
         assert!(websocket.is_empty() && !websocket.is_writable() && !websocket.turned_dirty());
+        assert_eq!(websocket.level(), Level::default());
     }
 }

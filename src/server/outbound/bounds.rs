@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Outbound;
+use super::{Outbound, UsedUp};
 use crate::server::backlog::Special;
 use crate::server::budget::{Notice, Refused};
 use crate::server::frames::Class;
@@ -17,7 +17,7 @@ impl Outbound {
         len: usize,
         special: Option<&Arc<Special>>,
     ) -> Result<(), Refused> {
-        if self.ending {
+        if self.used_up.is_some() {
             return Err(Refused::Ending);
         }
         if !self.has_room(len) {
@@ -26,7 +26,7 @@ impl Outbound {
         if !self.raised && self.level().bytes + len >= self.budget.high {
             self.raised = true;
             self.high_due = true;
-            self.alarm = self.budget.bytes_max;
+            self.set_alarm();
             self.tell_shard();
         }
         Ok(())
@@ -41,8 +41,9 @@ impl Outbound {
 
     fn free_room(&mut self, class: Class, len: usize, special: Option<&Arc<Special>>) -> Result<(), Refused> {
         if let (Some(backlog), Some(special)) = (&mut self.backlog, special) {
-            backlog.set_now(special.now_ms);
-            self.budget.metrics.add(Count::Expired, backlog.expire());
+            backlog.set_now(special.now_us);
+            let expired = backlog.expire();
+            self.count_dropped(Count::Expired, expired);
             if self.has_room(len) {
                 return Ok(());
             }
@@ -59,7 +60,7 @@ impl Outbound {
                 while !self.has_room(len) && self.unfold().drop_oldest() {
                     dropped += 1;
                 }
-                self.budget.metrics.add(Count::DroppedOldest, dropped);
+                self.count_dropped(Count::DroppedOldest, dropped);
             }
             OutboundPolicy::Conflate => {
                 let key = special.and_then(|special| special.key.as_deref());
@@ -67,7 +68,7 @@ impl Outbound {
                 if !self.has_room(len) {
                     dropped += self.backlog.as_mut().map_or(0, |backlog| backlog.drop_superseded());
                 }
-                self.budget.metrics.add(Count::Conflated, dropped);
+                self.count_dropped(Count::Conflated, dropped);
             }
         }
         if self.has_room(len) {
@@ -79,13 +80,22 @@ impl Outbound {
 
     /// The budget is used up, and the session will end: what waits is freed at once.
     fn overflow(&mut self) {
-        self.by_packets = self.level().packets >= self.budget.packets_max;
-        self.ending = true;
-        self.alarm = 0;
+        let by_packets = self.level().packets >= self.budget.packets_max;
+        self.used_up = Some(if by_packets { UsedUp::Packets } else { UsedUp::Bytes });
         self.backlog = None;
+        self.set_alarm();
         self.clear_flat();
         self.budget.metrics.count(Count::OutboundOverflows);
         self.tell_shard();
+    }
+
+    /// Says from which level on a packet is looked at more closely.
+    pub(super) fn set_alarm(&mut self) {
+        self.alarm = match (&self.backlog, self.used_up) {
+            (None, None) if self.raised => self.budget.bytes_max,
+            (None, None) => self.budget.alarm(),
+            _ => 0,
+        };
     }
 
     fn tell_shard(&mut self) {
@@ -95,21 +105,20 @@ impl Outbound {
 
     /// What the shard has to see to next, if anything.
     pub fn take_notice(&mut self) -> Option<Notice> {
-        if self.ending && self.notice {
-            self.notice = false;
-            return Some(match self.by_packets {
-                true => Notice::Overflow("outboundPacketsMax", self.budget.packets_max.into()),
-                false => Notice::Overflow("outboundBytesMax", self.budget.bytes_max as u64),
+        let noticed = std::mem::take(&mut self.notice);
+        if let Some(used_up) = self.used_up.filter(|_| noticed) {
+            return Some(match used_up {
+                UsedUp::Packets => Notice::Overflow("outboundPacketsMax", self.budget.packets_max.into()),
+                UsedUp::Bytes => Notice::Overflow("outboundBytesMax", self.budget.bytes_max as u64),
             });
         }
-        self.notice = false;
         let level = self.level();
         if std::mem::take(&mut self.high_due) {
             return Some(Notice::High(level));
         }
         if self.raised && level.bytes <= self.budget.low {
             self.raised = false;
-            self.alarm = self.budget.bytes_max.min(self.budget.high.saturating_sub(1));
+            self.set_alarm();
             return Some(Notice::Low(level));
         }
         None
@@ -125,14 +134,14 @@ mod tests {
     use crate::server::frames;
 
     /// What a flush at this time would write, as text.
-    fn taken(out: &mut Outbound, now_ms: u64) -> Vec<String> {
+    fn taken(out: &mut Outbound, now_us: u64) -> Vec<String> {
         let mut all = Vec::new();
         loop {
-            let run = out.take_run(now_ms);
+            let run = out.take_run(now_us);
             frames::each_in_run(&run.bytes, &run.shared, false, |_, packet| {
                 all.push(String::from_utf8_lossy(frames::payload(&packet.first)).into_owned());
             });
-            if !run.more {
+            if !run.rest {
                 return all;
             }
         }
@@ -153,7 +162,7 @@ mod tests {
         emit(&mut out, 2).unwrap();
         assert!(out.turned_dirty());
         assert_eq!(emit(&mut out, 3), Err(Refused::Ending));
-        assert!(out.turned_dirty() && out.is_empty() && out.take_run(0).notice);
+        assert!(out.turned_dirty() && out.is_empty() && out.take_run(0).rest);
         assert_eq!(out.take_notice(), Some(Notice::Overflow("outboundPacketsMax", 2)));
         assert_eq!((out.take_notice(), emit(&mut out, 4)), (None, Err(Refused::Ending)));
         out.control(b"1");
@@ -200,11 +209,11 @@ mod tests {
         emit(&mut out, 2).unwrap();
         assert!(out.turned_dirty(), "the shard is told again");
         emit(&mut out, 3).unwrap();
-        assert!(!out.turned_dirty() && out.take_run(0).notice);
+        assert!(!out.turned_dirty() && out.take_run(0).rest);
         assert_eq!(out.take_notice(), Some(Notice::High(Level { bytes: 33, packets: 3 })));
         assert_eq!(out.take_notice(), None);
         let run = out.take_run(0);
-        assert!(run.watched && run.packets == 3);
+        assert!(run.rest && run.packets == 3);
         out.set_blocked(Level { bytes: 12, packets: 3 });
         assert_eq!(out.take_notice(), None);
         out.set_left(11);
@@ -217,8 +226,8 @@ mod tests {
     #[test]
     fn an_event_whose_time_is_over_makes_room() {
         let mut out = outbound(true, r#"{"outboundPacketsMax":2}"#);
-        for now_ms in [0, 0, 100] {
-            let special = Arc::new(Special { expires_ms: Some(now_ms + 50), now_ms, ..Special::default() });
+        for now_us in [0, 0, 100] {
+            let special = Arc::new(Special { expires_us: Some(now_us + 50), now_us, ..Special::default() });
             out.event(&parts("[]"), &[], Delivery { special: Some(&special), ..PLAIN }).unwrap();
         }
         assert_eq!((taken(&mut out, 149).len(), out.budget.metrics.get(Count::Expired)), (1, 2));

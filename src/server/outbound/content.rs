@@ -1,9 +1,10 @@
 //! A packet on its way into a queue: its parts, or its frames.
 
+use super::FRAME_HEADER_MAX;
 use crate::proto::socket_packet::{AckParts, EventParts};
 use crate::proto::websocket::Opcode;
 use crate::server::encoded::Encoded;
-use crate::server::frames::{self, Class, frame_len};
+use crate::server::frames::{self, Class};
 
 /// What is to be queued.
 #[derive(Clone, Copy)]
@@ -29,15 +30,17 @@ impl Content<'_> {
         }
     }
 
-    /// Bytes of the packet's frames.
+    /// What the bytes of the packet's frames do not exceed.
     #[inline(always)]
-    pub(super) fn len(&self, text_len: usize) -> usize {
-        let sum = |attachments: &[&[u8]]| attachments.iter().map(|data| frame_len(data.len())).sum::<usize>();
+    pub(super) fn len_max(&self, text_len: usize) -> usize {
+        let sum = |attachments: &[&[u8]]| attachments.iter().map(|data| data.len() + FRAME_HEADER_MAX).sum::<usize>();
         match self {
-            Content::Event(_, attachments) | Content::Ack(_, attachments) => frame_len(text_len) + sum(attachments),
-            Content::Message(_) => frame_len(text_len),
+            Content::Event(_, attachments) | Content::Ack(_, attachments) => {
+                text_len + FRAME_HEADER_MAX + sum(attachments)
+            }
+            Content::Message(_) => text_len + FRAME_HEADER_MAX,
             Content::Encoded(encoded) => encoded.len(),
-            Content::Single(_, payload) => frame_len(payload.len()),
+            Content::Single(_, payload) => payload.len() + FRAME_HEADER_MAX,
         }
     }
 

@@ -24,7 +24,7 @@ struct Packet {
     attachments: usize,
     key: String,
     urgent: bool,
-    expires_ms: u64,
+    expires_us: u64,
 }
 
 impl Packet {
@@ -41,7 +41,7 @@ struct Model {
     latest: HashMap<String, usize>,
     /// Whether the queue has packets as objects, and the latest time that they know.
     objects: bool,
-    now_ms: u64,
+    now_us: u64,
     ended: bool,
 }
 
@@ -59,7 +59,7 @@ impl Model {
     }
 
     fn expire(&mut self) {
-        while self.list.first().is_some_and(|packet| packet.expires_ms <= self.now_ms) {
+        while self.list.first().is_some_and(|packet| packet.expires_us <= self.now_us) {
             self.list.remove(0);
         }
     }
@@ -99,15 +99,15 @@ impl Model {
         }
     }
 
-    fn add(&mut self, new: Packet, now_ms: u64) -> Result<(), Refused> {
-        let special = new.urgent || !new.key.is_empty() || new.expires_ms < u64::MAX;
-        let told = if new.expires_ms < u64::MAX { now_ms } else { 0 };
+    fn add(&mut self, new: Packet, now_us: u64) -> Result<(), Refused> {
+        let special = new.urgent || !new.key.is_empty() || new.expires_us < u64::MAX;
+        let told = if new.expires_us < u64::MAX { now_us } else { 0 };
         if self.ended {
             return Err(Refused::Ending);
         }
         if new.class != Class::Control && !self.has_room(new.len()) {
             if special && self.objects {
-                self.now_ms = self.now_ms.max(told);
+                self.now_us = self.now_us.max(told);
                 self.expire();
             }
             if !self.has_room(new.len()) {
@@ -123,7 +123,7 @@ impl Model {
             }
         }
         self.objects |= special;
-        self.now_ms = self.now_ms.max(told);
+        self.now_us = self.now_us.max(told);
         if !new.key.is_empty() && new.class == Class::Event {
             self.latest.insert(new.key.clone(), new.number);
         }
@@ -133,20 +133,20 @@ impl Model {
         Ok(())
     }
 
-    fn take(&mut self, now_ms: u64) -> Vec<String> {
-        let live = self.list.drain(..).filter(|packet| packet.expires_ms > now_ms);
+    fn take(&mut self, now_us: u64) -> Vec<String> {
+        let live = self.list.drain(..).filter(|packet| packet.expires_us > now_us);
         let taken = live.map(|packet| format!("{}+{}", packet.text, packet.attachments)).collect();
-        (self.objects, self.now_ms) = (false, 0);
+        (self.objects, self.now_us) = (false, 0);
         taken
     }
 }
 
-fn add(out: &mut Outbound, packet: &Packet, now_ms: u64) -> Result<(), Refused> {
+fn add(out: &mut Outbound, packet: &Packet, now_us: u64) -> Result<(), Refused> {
     let key = (!packet.key.is_empty()).then(|| packet.key.as_bytes().into());
-    let expires_ms = (packet.expires_ms < u64::MAX).then_some(packet.expires_ms);
-    let now_ms = if expires_ms.is_some() { now_ms } else { 0 };
-    let special = Arc::new(Special { expires_ms, now_ms, key, priority: packet.urgent });
-    let wants = packet.urgent || special.key.is_some() || expires_ms.is_some();
+    let expires_us = (packet.expires_us < u64::MAX).then_some(packet.expires_us);
+    let now_us = if expires_us.is_some() { now_us } else { 0 };
+    let special = Arc::new(Special { expires_us, now_us, key, priority: packet.urgent });
+    let wants = packet.urgent || special.key.is_some() || expires_us.is_some();
     let how = Delivery { special: wants.then_some(&special), ..PLAIN };
     match packet.class {
         Class::Control => {
@@ -165,7 +165,7 @@ fn add(out: &mut Outbound, packet: &Packet, now_ms: u64) -> Result<(), Refused> 
     }
 }
 
-fn random_packet(random: &mut Random, number: usize, now_ms: u64) -> Packet {
+fn random_packet(random: &mut Random, number: usize, now_us: u64) -> Packet {
     let class = match random.below(20) {
         0 => Class::Control,
         1 => Class::Barrier,
@@ -185,18 +185,18 @@ fn random_packet(random: &mut Random, number: usize, now_ms: u64) -> Packet {
     };
     let urgent = is_event && attachments == 0 && random.below(8) == 0;
     let key = if is_event && random.below(3) == 0 { random.pick(&["a", "b", "c"]).to_owned() } else { String::new() };
-    let expires_ms = if is_event && random.below(6) == 0 { now_ms + 1 + random.below(20) as u64 } else { u64::MAX };
-    Packet { number, class, text, attachments, key, urgent, expires_ms }
+    let expires_us = if is_event && random.below(6) == 0 { now_us + 1 + random.below(20) as u64 } else { u64::MAX };
+    Packet { number, class, text, attachments, key, urgent, expires_us }
 }
 
-fn taken(out: &mut Outbound, now_ms: u64) -> Vec<String> {
+fn taken(out: &mut Outbound, now_us: u64) -> Vec<String> {
     let mut all = Vec::new();
-    let run = out.take_run(now_ms);
+    let run = out.take_run(now_us);
     frames::each_in_run(&run.bytes, &run.shared, false, |_, packet| {
         let text = String::from_utf8_lossy(frames::payload(&packet.first)).into_owned();
         all.push(format!("{text}+{}", packet.attachments.len()));
     });
-    assert!(!run.more);
+    assert!(!run.rest);
     all
 }
 
@@ -208,14 +208,14 @@ fn random_operations_have_the_outcome_of_the_model() {
         );
         let (mut random, mut out) = (Random::new(seed * 7919 + 3), outbound(true, &limits));
         let mut model = Model { policy, ..Model::default() };
-        let mut now_ms = 0;
+        let mut now_us = 0;
         for number in 0..400 {
-            now_ms += random.below(4) as u64;
+            now_us += random.below(4) as u64;
             if random.below(14) == 0 {
-                assert_eq!(taken(&mut out, now_ms), model.take(now_ms), "{policy}, seed {seed}, packet {number}");
+                assert_eq!(taken(&mut out, now_us), model.take(now_us), "{policy}, seed {seed}, packet {number}");
             }
-            let packet = random_packet(&mut random, number, now_ms);
-            let (added, wanted) = (add(&mut out, &packet, now_ms), model.add(packet.clone(), now_ms));
+            let packet = random_packet(&mut random, number, now_us);
+            let (added, wanted) = (add(&mut out, &packet, now_us), model.add(packet.clone(), now_us));
             assert_eq!(added, wanted, "{policy}, seed {seed}, {packet:?}");
             if model.ended {
                 break;

@@ -9,7 +9,6 @@ use crate::proto::websocket::{self, Opcode};
 use crate::server::backlog::Backlog;
 use crate::server::frames::{self, Class};
 use crate::server::metrics::Count;
-use crate::server::pool;
 
 /// What one flush hands to the kernel at most, but for a larger packet: what it hands over cannot be dropped any more, and in
 /// pieces of this size the call itself costs little.
@@ -20,14 +19,12 @@ pub const FLUSH_MAX: usize = 256 * 1024;
 pub struct Run {
     pub bytes: Vec<u8>,
     pub shared: Vec<(usize, Bytes)>,
-    /// Packets in it.
+    /// Packets of Engine.IO in it.
+    pub frames: u32,
+    /// Packets in it, attachments and Engine.IO's own left out.
     pub packets: u32,
-    /// More waits for the next flush.
-    pub more: bool,
-    /// Nothing was taken: the shard has to call `take_notice` first.
-    pub notice: bool,
-    /// Somebody waits for the low mark.
-    pub watched: bool,
+    /// The shard has to call `take_notice`, and to take what still waits.
+    pub rest: bool,
 }
 
 impl Run {
@@ -38,42 +35,41 @@ impl Run {
 }
 
 impl Outbound {
-    /// How many packets of Engine.IO were taken since this was asked.
-    pub fn take_taken(&mut self) -> u32 {
-        std::mem::take(&mut self.taken)
-    }
-
     /// Takes frames of a WebSocket connection, buffers included: an idle connection holds none.
-    pub fn take_run(&mut self, now_ms: u64) -> Run {
+    pub fn take_run(&mut self, now_us: u64) -> Run {
         if self.notice {
-            return Run { notice: true, more: true, ..Run::default() };
+            self.dirty = false;
+            return Run { rest: true, ..Run::default() };
         }
         if self.backlog.is_some() || self.bytes.len() + self.shared_len > FLUSH_MAX {
-            return self.take_part(now_ms);
+            return self.take_part(now_us);
         }
         self.shared_len = 0;
         self.dirty = false;
-        self.taken += std::mem::take(&mut self.frames);
+        let shared = match &mut self.form {
+            Form::WebSocket(shared) => std::mem::take(shared),
+            Form::Polling(_) | Form::Closed => Vec::new(),
+        };
         Run {
             bytes: std::mem::take(&mut self.bytes),
-            shared: std::mem::take(&mut self.shared),
+            shared,
+            frames: std::mem::take(&mut self.frames),
             packets: std::mem::take(&mut self.count),
-            watched: self.raised,
-            ..Run::default()
+            rest: self.raised,
         }
     }
 
-    fn take_part(&mut self, now_ms: u64) -> Run {
-        let (base64, watched) = (self.base64, self.raised);
-        let mut run = Run { watched, bytes: pool::take(), ..Run::default() };
-        let (mut left, mut first, mut expired, mut taken) = (FLUSH_MAX, true, 0, 0);
+    fn take_part(&mut self, now_us: u64) -> Run {
+        let base64 = self.base64;
+        let mut run = Run::default();
+        let (mut left, mut first, mut expired) = (FLUSH_MAX, true, 0);
         let backlog = self.unfold();
-        while let Some(waiting) = backlog.pop(now_ms, if first { usize::MAX } else { left }, &mut expired) {
+        while let Some(waiting) = backlog.pop(now_us, if first { usize::MAX } else { left }, &mut expired) {
             left = left.saturating_sub(waiting.len());
             first = false;
             run.packets += u32::from(waiting.class != Class::Control);
             for frame in waiting.packet.into_frames() {
-                taken += 1;
+                run.frames += 1;
                 if base64 && frames::is_binary(&frame) {
                     let mut text = Vec::new();
                     engine_packet::encode_base64(frames::payload(&frame), &mut text);
@@ -85,47 +81,47 @@ impl Outbound {
                 }
             }
         }
-        self.budget.metrics.add(Count::Expired, expired);
-        self.taken += taken;
+        self.count_dropped(Count::Expired, expired);
         self.fold();
-        run.more = self.backlog.is_some();
-        self.dirty = run.more;
+        self.dirty = self.backlog.is_some();
+        run.rest = self.dirty || self.raised;
         run
     }
 
-    /// Takes packets of a polling session as one payload, appended to `out`; whether the answer may be compressed.
-    pub fn take_payload(&mut self, now_ms: u64, out: &mut Vec<u8>) -> bool {
+    /// Takes packets of a polling session as one payload, appended to `out`; whether the answer may be compressed, and how many
+    /// packets of Engine.IO it has.
+    pub fn take_payload(&mut self, now_us: u64, out: &mut Vec<u8>) -> (bool, u32) {
         self.dirty = false;
         if self.backlog.is_some() || self.bytes.len() > FLUSH_MAX {
-            return self.take_part_of_payload(now_ms, out);
+            return self.take_part_of_payload(now_us, out);
         }
-        for (at, (data, binary)) in payloads(&self.bytes, &self.packets).enumerate() {
-            write_payload(at > 0, data, binary, out);
+        if let Form::Polling(packets) = &mut self.form {
+            for (at, (data, binary)) in payloads(&self.bytes, packets).enumerate() {
+                write_payload(at > 0, data, binary, out);
+            }
+            *packets = Vec::new();
         }
         self.count = 0;
-        self.taken += std::mem::take(&mut self.frames);
         self.bytes = Vec::new();
-        self.packets = Vec::new();
-        std::mem::take(&mut self.compress)
+        (std::mem::take(&mut self.compress), std::mem::take(&mut self.frames))
     }
 
-    fn take_part_of_payload(&mut self, now_ms: u64, out: &mut Vec<u8>) -> bool {
+    fn take_part_of_payload(&mut self, now_us: u64, out: &mut Vec<u8>) -> (bool, u32) {
         let (mut left, mut first, mut compress, mut expired) = (FLUSH_MAX, true, false, 0);
-        let mut taken = 0;
+        let mut count = 0;
         let backlog = self.unfold();
-        while let Some(waiting) = backlog.pop(now_ms, if first { usize::MAX } else { left }, &mut expired) {
+        while let Some(waiting) = backlog.pop(now_us, if first { usize::MAX } else { left }, &mut expired) {
             left = left.saturating_sub(waiting.len());
             compress |= waiting.compress;
             for frame in waiting.packet.frames() {
-                taken += 1;
+                count += 1;
                 write_payload(!first, frames::payload(frame), frames::is_binary(frame), out);
                 first = false;
             }
         }
-        self.budget.metrics.add(Count::Expired, expired);
-        self.taken += taken;
+        self.count_dropped(Count::Expired, expired);
         self.fold();
-        compress
+        (compress, count)
     }
 
     // ---- from one form to the other -------------------------------------------------------------------------------
@@ -138,12 +134,13 @@ impl Outbound {
         let mut backlog = Box::<Backlog>::default();
         let (raw, compress) = (self.budget.raw, self.compress);
         let each = |class, packet| backlog.push(class, packet, compress, None);
-        if self.form == Form::Polling {
-            frames::each_in_payloads(payloads(&self.bytes, &self.packets), raw, each);
-        } else {
-            frames::each_in_run(&self.bytes, &self.shared, raw, each);
+        match &self.form {
+            Form::Polling(packets) => frames::each_in_payloads(payloads(&self.bytes, packets), raw, each),
+            Form::WebSocket(shared) => frames::each_in_run(&self.bytes, shared, raw, each),
+            Form::Closed => {}
         }
         self.clear_flat();
+        self.alarm = 0;
         self.backlog.insert(backlog)
     }
 
@@ -151,13 +148,17 @@ impl Outbound {
     pub(super) fn fold(&mut self) {
         if self.backlog.as_ref().is_some_and(|backlog| backlog.is_empty()) {
             self.backlog = None;
+            self.set_alarm();
         }
     }
 
     pub(super) fn clear_flat(&mut self) {
-        pool::give(std::mem::take(&mut self.bytes));
-        self.shared = Vec::new();
-        self.packets = Vec::new();
+        self.bytes = Vec::new();
+        match &mut self.form {
+            Form::Polling(packets) => *packets = Vec::new(),
+            Form::WebSocket(shared) => *shared = Vec::new(),
+            Form::Closed => {}
+        }
         self.shared_len = 0;
         self.count = 0;
         self.frames = 0;
@@ -205,7 +206,7 @@ mod tests {
         polling.event(&parts("[1]"), &[], PLAIN).unwrap();
         polling.binary(b"\x01\x02\x03\x04").unwrap();
         let mut out = Vec::new();
-        assert!(polling.take_payload(0, &mut out));
+        assert_eq!(polling.take_payload(0, &mut out), (true, 2));
         assert_eq!(out, b"42[\"a\",1]\x1ebAQIDBA==");
         assert!(polling.is_empty());
     }
@@ -216,18 +217,18 @@ mod tests {
         polling.event(&parts("[1]"), &[], PLAIN).unwrap();
         polling.binary(b"\x01\x02\x03\x04").unwrap();
         emit(&mut polling, "[2]", Special { priority: true, ..Special::default() });
-        emit(&mut polling, "[3]", Special { expires_ms: Some(10), ..Special::default() });
+        emit(&mut polling, "[3]", Special { expires_us: Some(10), ..Special::default() });
         let mut out = Vec::new();
-        assert!(polling.has_packets(10) && polling.take_payload(10, &mut out));
+        assert!(polling.has_packets(10));
+        assert_eq!(polling.take_payload(10, &mut out), (true, 3));
         assert_eq!(out, b"42[\"a\",2]\x1e42[\"a\",1]\x1ebAQIDBA==");
-        assert_eq!(polling.take_taken(), 3);
         assert!(polling.is_empty());
     }
 
     #[test]
     fn a_backlog_outlives_an_upgrade() {
         let mut polling = outbound(false, "{}");
-        emit(&mut polling, "[1]", Special { expires_ms: Some(10), ..Special::default() });
+        emit(&mut polling, "[1]", Special { expires_us: Some(10), ..Special::default() });
         polling.upgrade();
         assert_eq!(polling.take_run(9).bytes, b"\x81\x0942[\"a\",1]");
         assert!(polling.is_empty() && polling.is_writable());
@@ -236,8 +237,10 @@ mod tests {
     #[test]
     fn a_poll_that_finds_only_expired_packets_goes_on_waiting() {
         let mut polling = outbound(false, "{}");
-        emit(&mut polling, "[1]", Special { expires_ms: Some(10), ..Special::default() });
-        assert!(!polling.has_packets(10));
+        emit(&mut polling, "[1]", Special { expires_us: Some(10), ..Special::default() });
+        assert!(polling.turned_dirty() && !polling.has_packets(10));
+        polling.control(b"6");
+        assert!(polling.turned_dirty(), "the shard hears of the next packet");
         assert_eq!(polling.budget.metrics.get(Count::Expired), 1);
     }
 
@@ -254,7 +257,7 @@ mod tests {
             taken += run.packets;
             runs += 1;
             assert!(run.bytes.len() + run.shared.iter().map(|(_, frame)| frame.len()).sum::<usize>() <= FLUSH_MAX);
-            if !run.more {
+            if !run.rest {
                 break;
             }
             assert!(!websocket.is_writable());
