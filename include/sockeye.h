@@ -1354,7 +1354,7 @@ sockeye_result sockeye_queue_get_metrics(struct sockeye_queue *queue,
 //
 // `log_fn` is called on the engine's I/O threads, by several at once if there are several, with a target (`session`, `listen`, ...), a
 // message, and its fields as a JSON object; the texts are valid until it returns, and not zero-terminated. It should not block, and may
-// call no sockeye functions (`sockeye_engine_free` is DEADLOCK there). A call that is under way when the function is replaced ends as it began;
+// call `sockeye_engine_close` and no other function (`sockeye_engine_free` is DEADLOCK there). A call that is under way when the function is replaced ends as it began;
 // `drop` is called with `user` once no call is left, also if `level` is off, and never if this fails. No line holds payloads, headers,
 // queries or session ids, at any level. A target has 100 lines a second, and one that says how many were left out. LOG events that come
 // while the queue is half full are dropped: they never stop the reading from sockets. Both are counted in the metrics.

@@ -249,6 +249,25 @@ static void free_within(void)
     NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
 }
 
+static void close_at_once(void *user, int32_t level, const char *target, size_t target_len, const char *message, size_t message_len,
+                          const char *fields, size_t fields_len)
+{
+    struct server *server = (struct server *)user;
+    (void)level, (void)target, (void)target_len, (void)message, (void)message_len, (void)fields, (void)fields_len;
+    sockeye_engine_close(server->engine, 0);
+}
+
+static void close_within(void)
+{
+    sockeye_options options = default_options();
+    struct server server = server_new(&options);
+    NEED(sockeye_engine_set_log(server.engine, SOCKEYE_LOG_INFO, close_at_once, &server, NULL) == SOCKEYE_OK);
+    server_listen(&server);
+    server_next(&server, SOCKEYE_EVENT_CLOSED);
+    GIVES("close in the log's function closes", SOCKEYE_ERR_CLOSED, sockeye_engine_close(server.engine, 0));
+    NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
+}
+
 /* ---- the host's streams ----------------------------------------------------------------------------------------------------------------- */
 
 static void nothing_is_printed(void)
@@ -288,6 +307,7 @@ int main(void)
     floods();
     several_threads();
     free_within();
+    close_within();
     nothing_is_printed();
     return contract_report();
 }
