@@ -11,6 +11,8 @@ use std::process::Command;
 
 use source::{Source, files_in, has_word, hold, read, root, sources};
 
+#[path = "tidy/contract.rs"]
+mod contract;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -327,60 +329,6 @@ fn the_header_declares_what_the_library_exports() {
         "only on one side: {:?}",
         exported.symmetric_difference(&declared).collect::<Vec<_>>()
     );
-}
-
-/// The names that the header declares: of functions.
-fn declared_functions() -> BTreeSet<String> {
-    let header = read("include/sockeye.h");
-    let code = header.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let name = |line: &str| {
-        let (before, _) = line.split_once('(')?;
-        let name = before.rsplit([' ', '*']).next()?;
-        (name.starts_with("sockeye_") && !line.starts_with(['#', ' '])).then(|| name.to_owned())
-    };
-    code.filter(|line| !line.starts_with("typedef")).filter_map(name).collect()
-}
-
-#[test]
-fn each_function_is_tried_in_every_circumstance() {
-    let table = read("tests/c/test_every.c");
-    let functions = declared_functions();
-    assert!(functions.len() > 50, "the header declares {} functions", functions.len());
-    let missing = functions.iter().filter(|name| !table.contains(&format!("ROW({name},")));
-    hold(missing.map(|name| format!("tests/c/test_every.c:1: {name} has no ROW")).collect());
-}
-
-#[test]
-fn each_struct_is_tried_in_every_size() {
-    let (header, table) = (read("include/sockeye.h"), read("tests/c/test_structs.c"));
-    let sized = header.split("typedef struct ").filter_map(|text| {
-        let (name, fields) = text.split_once(" {")?;
-        fields.trim_start().starts_with("uint32_t size;").then_some(name)
-    });
-    let sized: Vec<&str> = sized.collect();
-    assert!(sized.len() > 10, "the header has {} structs with a size", sized.len());
-    let has = |name: &str| table.contains(&format!("STRUCT({name},")) || table.contains(&format!("OUT({name},"));
-    let missing = sized.iter().filter(|name| !has(name));
-    hold(missing.map(|name| format!("tests/c/test_structs.c:1: {name} has no STRUCT or OUT")).collect());
-}
-
-/// `ping_interval` → `pingInterval`.
-fn camel(name: &str) -> String {
-    let mut words = name.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
-}
-
-#[test]
-fn each_option_is_tried_out_of_its_range() {
-    let (options, table) = (read("src/options.rs"), read("tests/c/test_ranges.c"));
-    let (_, fields) = options.split_once("pub struct Options {").unwrap();
-    let (fields, _) = fields.split_once("\n}").unwrap();
-    let name = |line: &str| Some(camel(line.trim().strip_prefix("pub ")?.split_once(':')?.0));
-    let names: Vec<String> = fields.lines().filter_map(name).collect();
-    assert!(names.len() > 20, "{} options", names.len());
-    let missing = names.iter().filter(|name| !table.contains(&format!("{{\"{name}\",")));
-    hold(missing.map(|name| format!("tests/c/test_ranges.c:1: no row of `options` for {name}")).collect());
 }
 
 /// Numbers by name: of `pub const NAME: type = number;` and of enum variants `Name = number,`.

@@ -37,8 +37,64 @@ static void engine_functions(void)
     invalid("engine_listen_fd: NULL engine", sockeye_engine_listen_fd(NULL, 0));
     invalid("engine_listen_fd: negative fd", sockeye_engine_listen_fd(server.engine, -1));
     invalid("engine_close: NULL", sockeye_engine_close(NULL, 0));
+    invalid("engine_drain: NULL engine", sockeye_engine_drain(NULL, NULL));
+    invalid("engine_set_log: NULL engine", sockeye_engine_set_log(NULL, SOCKEYE_LOG_INFO, NULL, NULL, NULL));
     GIVES("engine_free: NULL is allowed", SOCKEYE_OK, sockeye_engine_free(NULL));
     CHECK("engine_queue: NULL", sockeye_engine_queue(NULL) == NULL);
+}
+
+static void metrics_functions(void)
+{
+    sockeye_metrics metrics;
+    sockeye_queue_metrics queue_metrics;
+    sockeye_buffer *buffer = NULL;
+    memset(&metrics, 0, sizeof metrics);
+    memset(&queue_metrics, 0, sizeof queue_metrics);
+    metrics.size = sizeof metrics;
+    queue_metrics.size = sizeof queue_metrics;
+    invalid("engine_metrics: NULL engine", sockeye_engine_metrics(NULL, &metrics));
+    invalid("engine_metrics: NULL out", sockeye_engine_metrics(server.engine, NULL));
+    invalid("engine_metrics_text: NULL engine", sockeye_engine_metrics_text(NULL, &buffer));
+    invalid("engine_metrics_text: NULL out", sockeye_engine_metrics_text(server.engine, NULL));
+    invalid("queue_get_metrics: NULL queue", sockeye_queue_get_metrics(NULL, &queue_metrics));
+    invalid("queue_get_metrics: NULL out", sockeye_queue_get_metrics(server.queue, NULL));
+    CHECK("no metrics were written", buffer == NULL);
+}
+
+static void on_answer(void *user, const sockeye_http_answer *answer)
+{
+    (void)user, (void)answer;
+}
+
+static void takeover_functions(void)
+{
+    sockeye_connection connection;
+    sockeye_http_request request;
+    sockeye_stream stream = 0;
+    memset(&connection, 0, sizeof connection);
+    memset(&request, 0, sizeof request);
+    connection.size = sizeof connection;
+    request.size = sizeof request;
+    request.method = "GET";
+    request.method_len = 3;
+    request.target = "/nothing";
+    request.target_len = 8;
+    connection.fd = -1;
+    invalid("engine_adopt: NULL engine", sockeye_engine_adopt(NULL, &connection, &stream));
+    invalid("engine_adopt: NULL connection", sockeye_engine_adopt(server.engine, NULL, &stream));
+    invalid("engine_adopt: NULL out and no descriptor", sockeye_engine_adopt(server.engine, &connection, NULL));
+    invalid("engine_http: NULL engine", sockeye_engine_http(NULL, &request, on_answer, NULL, NULL, &stream));
+    invalid("engine_http: NULL request", sockeye_engine_http(server.engine, NULL, on_answer, NULL, NULL, &stream));
+    invalid("engine_http: NULL answer", sockeye_engine_http(server.engine, &request, NULL, NULL, NULL, &stream));
+    CHECK("no stream was written", stream == 0);
+    GIVES("engine_http: NULL out is allowed", SOCKEYE_OK, sockeye_engine_http(server.engine, &request, on_answer, NULL, NULL, NULL));
+    invalid("http_respond: NULL engine", sockeye_http_respond(NULL, 1, 200, NULL, 0, NULL, 0));
+    invalid("http_respond: NULL headers with count", sockeye_http_respond(server.engine, 1, 200, NULL, 1, NULL, 0));
+    invalid("http_respond: NULL body with length", sockeye_http_respond(server.engine, 1, 200, NULL, 0, NULL, 1));
+    invalid("stream_input: NULL engine", sockeye_stream_input(NULL, 1, "x", 1));
+    invalid("stream_input: NULL data with length", sockeye_stream_input(server.engine, 1, NULL, 1));
+    invalid("stream_end: NULL engine", sockeye_stream_end(NULL, 1));
+    invalid("stream_writable: NULL engine", sockeye_stream_writable(NULL, 1));
 }
 
 static void queue_functions(void)
@@ -102,6 +158,7 @@ static void name_functions(void)
     invalid("namespace_rooms: NULL out", sockeye_namespace_rooms(server.engine, 1, NULL));
     invalid("accept: NULL engine", sockeye_accept(NULL, 1, 0, NULL, 0));
     invalid("reject: NULL engine", sockeye_reject(NULL, 1, "no", 2, NULL, 0));
+    invalid("reject: NULL message with length", sockeye_reject(server.engine, 1, NULL, 2, NULL, 0));
     CHECK("no buffer was written", buffer == NULL);
 }
 
@@ -166,7 +223,9 @@ static void sending_functions(void)
     t.except_count = 1;
     invalid("broadcast: except of NULL with count", sockeye_broadcast(server.engine, &t, &e, NULL));
     invalid("ack: NULL engine", sockeye_ack(NULL, 1, "[]", 2, NULL, 0));
+    invalid("ack: NULL data with length", sockeye_ack(server.engine, 1, NULL, 2, NULL, 0));
     invalid("send: NULL engine", sockeye_send(NULL, peer, "x", 1, 0));
+    invalid("send: NULL data with length", sockeye_send(server.engine, peer, NULL, 1, 0));
     invalid("submit: NULL engine", sockeye_submit(NULL, &op, sizeof op, 1, &result));
     invalid("submit: NULL ops with count", sockeye_submit(server.engine, NULL, sizeof op, 1, &result));
     GIVES("submit: nothing is fine", SOCKEYE_OK, sockeye_submit(server.engine, NULL, sizeof op, 0, NULL));
@@ -201,6 +260,7 @@ static void many_socket_functions(void)
     invalid("sockets_fetch: NULL token", sockeye_sockets_fetch(server.engine, &t, NULL));
     invalid("server_emit: NULL engine", sockeye_server_emit(NULL, 1, &e, &token));
     invalid("server_emit: NULL emission", sockeye_server_emit(server.engine, 1, NULL, &token));
+    GIVES("server_emit: NULL token is allowed if none is asked for", SOCKEYE_OK, sockeye_server_emit(server.engine, 1, &e, NULL));
     invalid("server_count: NULL engine", sockeye_server_count(NULL, 1, &token));
     invalid("server_count: NULL token", sockeye_server_count(server.engine, 1, NULL));
 }
@@ -228,6 +288,8 @@ int main(void)
     int fd = sio_open(server.port);
     peer = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
     engine_functions();
+    metrics_functions();
+    takeover_functions();
     queue_functions();
     name_functions();
     socket_functions();
