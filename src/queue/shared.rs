@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
@@ -64,8 +64,10 @@ pub struct Queue {
     spare: (Sender<Chunk>, Receiver<Chunk>),
     events: AtomicUsize,
     bytes: AtomicUsize,
-    /// Chunks sent and not yet taken: decides when to wake.
-    pending: AtomicUsize,
+    /// Chunks sent less chunks taken: decides when to wake. A chunk is counted after it was sent, so one that is taken in between makes
+    /// this too low for a moment, and its sender wakes once too often. Counted before, it would make it too high, and the sender of the
+    /// next would not wake a consumer that has seen the queue empty.
+    pending: AtomicIsize,
     /// Set when a shard stopped reading because of this queue; whoever drains it below half its bounds calls `resume`.
     stalled: AtomicBool,
     /// How often that happened.
@@ -92,7 +94,7 @@ impl Queue {
             spare: bounded(SPARE_CHUNKS),
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
+            pending: AtomicIsize::new(0),
             stalled: AtomicBool::new(false),
             stalls: AtomicUsize::new(0),
             resume,
@@ -177,10 +179,9 @@ impl Queue {
         }
         self.events.fetch_add(chunk.records().len(), Ordering::Relaxed);
         self.bytes.fetch_add(chunk.payload_len(), Ordering::Relaxed);
-        let was_empty = self.pending.fetch_add(1, Ordering::SeqCst) == 0;
         // The receiver lives as long as the queue, so sending cannot fail.
         let _sent = self.sender.send(chunk);
-        if was_empty {
+        if self.pending.fetch_add(1, Ordering::SeqCst) <= 0 {
             self.signal();
             if self.mode() == Mode::Inline {
                 // Only shards call the host of an INLINE queue.
