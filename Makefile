@@ -90,6 +90,7 @@ test: check test-rust test-c test-abi test-install test-clients test-hostile
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTFLAGS="--cfg fuzzing" $(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz/check -- -D warnings
 
 test-rust:
 	$(CARGO) test
@@ -109,8 +110,8 @@ test-miri:
 test-abi: lib
 	LIB=$(LIB) sh tests/abi/run.sh
 
-abi-baseline: lib
-	LIB=$(LIB) sh tests/abi/run.sh record
+abi-baseline:
+	sh tests/abi/run.sh record
 
 # What is installed, through pkg-config and CMake.
 test-install: lib
