@@ -153,6 +153,11 @@ def seeds():
         b"true",
     ]
     yield "options", [text + origin for text in options]
+    yield "proxies", [
+        b"X-Forwarded-For: 1.2.3.4, 10.0.0.2",
+        b"Forwarded: for=1.2.3.4;proto=http, for=\"[2001:db8::1]:80\";by=_x",
+        b"Forwarded: for=unknown\r\nX-Forwarded-For: ::ffff:10.0.0.3, 5.6.7.8:90",
+    ]
     yield "engine", list(engine_steps(sockets))
     yield "session", list(session_steps(frames))
 

@@ -30,6 +30,6 @@ mod sys;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::net::{http, jsonp};
+    pub use crate::net::{http, jsonp, proxies};
     pub use crate::options::Options;
 }

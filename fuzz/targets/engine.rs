@@ -203,7 +203,7 @@ unsafe fn message(engine: *mut sockeye_engine, event: &sockeye_event, even: bool
         (emission.flags, emission.timeout_ms) = (if even { SOCKEYE_EXPECT_ACK } else { 0 }, 20);
         let mut token = 0;
         sockeye_emit(engine, event.socket, &emission, &mut token);
-        if event.data_len % 3 == 0 {
+        if event.data_len.is_multiple_of(3) {
             let mut target: sockeye_target = std::mem::zeroed();
             target.size = size_of::<sockeye_target>() as u32;
             (target.nsp, target.from) = (event.nsp, event.socket);

@@ -31,7 +31,7 @@ pub mod http;
 pub mod jsonp;
 mod measure;
 mod polling;
-mod proxies;
+pub mod proxies;
 mod rate;
 mod ready;
 mod refusal;
