@@ -51,15 +51,17 @@ def server(request):
     """The testbed of one delivery mode, for all cases: what one of them breaks, the next ones find broken."""
     testbed = Testbed({**SETTINGS, "DELIVERY": request.param})
     testbed.delivery = request.param
-    testbed.bystander = Bystander(testbed)
-    newcomer_is_served(testbed)
-    testbed.fds_before = testbed.fds()
-    rss_before_kib = testbed.rss_kib()
-    yield testbed
-    bound = rss_before_kib + RSS_GROWTH_MAX_KIB
-    assert returns(testbed.rss_kib, bound, QUIET_TIMEOUT_S), f"{testbed.rss_kib()} KiB, {rss_before_kib} before"
-    testbed.bystander.leave()
-    testbed.stop()
+    try:
+        testbed.bystander = Bystander(testbed)
+        newcomer_is_served(testbed)
+        testbed.fds_before = testbed.fds_at_rest()
+        rss_before_kib = testbed.rss_kib()
+        yield testbed
+        bound = rss_before_kib + RSS_GROWTH_MAX_KIB
+        assert returns(testbed.rss_kib, bound, QUIET_TIMEOUT_S), f"{testbed.rss_kib()} KiB, {rss_before_kib} before"
+        testbed.bystander.leave()
+    finally:
+        testbed.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -159,7 +159,7 @@ def test_a_header_whose_attachments_never_come_blocks_nobody_else(server, websoc
 def test_100_attachments_of_a_megabyte_are_taken_one_after_the_other(server, websocket):
     before = server.rss_kib()
     for _ in range(100):
-        websocket.send(f'451-["message",{PLACEHOLDER}]', bytes(MESSAGE_MAX))
+        websocket.pong().send(f'451-["message",{PLACEHOLDER}]', bytes(MESSAGE_MAX))
         websocket.next()
         websocket.next()
     assert server.rss_kib() < before + 16 * 1024

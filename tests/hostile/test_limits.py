@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import SETTINGS, newcomer_is_served, returns
-from sessions import CLOSE, HANDSHAKE, NO_CODE, Polling, WebSocket, frame, header
+from sessions import CLOSE, HANDSHAKE, NO_CODE, PATH, Polling, WebSocket, frame, header, upgrade_request
 from testbed import Testbed
 from wire import Peer, ask, close_all, request
 
@@ -29,16 +29,19 @@ def limited(server):
         # Descriptors that are made with the first connection.
         ask(testbed, "GET", "/")
         close_all()
-        testbed.fds_before = testbed.fds()
+        testbed.fds_before = testbed.fds_at_rest()
         return testbed
 
-    yield start
-    close_all()
-    for testbed in started:
-        assert returns(testbed.fds, testbed.fds_before)
-        newcomer_is_served(testbed)
-        assert not testbed.alarms()
-        testbed.stop()
+    try:
+        yield start
+        close_all()
+        for testbed in started:
+            assert returns(testbed.fds, testbed.fds_before)
+            newcomer_is_served(testbed)
+            assert not testbed.alarms()
+    finally:
+        for testbed in started:
+            testbed.stop()
 
 
 # ---- HTTP --------------------------------------------------------------------------------------------------------------------------
@@ -168,3 +171,125 @@ def test_who_is_delayed_and_never_pongs_is_closed_all_the_same(limited):
     websocket.send_raw(header(0x82, 100) + bytes(4))
     assert websocket.closed() == NO_CODE
     assert time.monotonic() - started < 20
+
+
+# ---- connections and requests ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", ["connectionsMax", "connectionsPerAddressMax"])
+def test_a_connection_too_many_is_closed_as_it_comes(limited, limit):
+    """Without an answer; those that are there stay, and when one has gone another may come."""
+    server = limited(**{limit: 3})
+    peers = [Peer(server) for _ in range(3)]
+    assert all(peer.silent(0.05) for peer in peers)
+    assert [Peer(server).rest() for _ in range(20)] == [b""] * 20
+    assert all(peer.send(request("GET", "/")).answer().status == 404 for peer in peers)
+    peers[0].close()
+    assert returns(server.fds, server.fds_before + 2)
+    assert ask(server, "GET", HANDSHAKE).status == 200
+
+
+def test_half_open_connections_make_room_for_others(limited):
+    """The oldest that has said nothing goes first (SYN floods' elder brother)."""
+    server = limited(handshakesPendingMax=10)
+    talker = WebSocket.joined(server)
+    peers = [Peer(server) for _ in range(100)]
+    assert ask(server, "GET", HANDSHAKE).status == 200
+    assert all(peer.closed() for peer in peers[:80])
+    assert peers[-1].silent(0.01)
+    assert talker.echo()
+
+
+def test_an_address_that_opens_sessions_too_fast_is_told_to_wait(limited):
+    """429 and Retry-After (RFC 6585 §4) in the official body; what it has already is served."""
+    server = limited(handshakesPerSecond=2, handshakesBurst=3)
+    session, *_ = [Polling(server) for _ in range(3)]
+    refused = ask(server, "GET", HANDSHAKE)
+    while refused.status == 200:
+        refused = ask(server, "GET", HANDSHAKE)
+    assert (refused.status, refused.code) == (429, 3)
+    assert int(refused.headers["retry-after"]) >= 1
+    upgrade = Peer(server).send(upgrade_request(f"{PATH}?EIO=4&transport=websocket"))
+    assert upgrade.answer().status == 429
+    assert session.join().echo()
+    time.sleep(1)
+
+
+def test_a_head_that_trickles_is_not_waited_for(limited):
+    """408 (RFC 9110 §15.5.9) when its time is over, however regularly a byte comes; Node's headersTimeout does the same."""
+    server = limited(requestTimeMs=400)
+    started = time.monotonic()
+    peer = Peer(server)
+    data = request("GET", HANDSHAKE, f"X: {'y' * 2_000}")
+    for at in range(len(data)):
+        peer.send(data[at : at + 1])
+        if not peer.silent(0.01):
+            break
+    assert peer.answer().status == 408
+    assert peer.closed()
+    assert 0.35 < time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("line", ["Content-Length: 5000", "Transfer-Encoding: chunked"])
+def test_a_body_that_trickles_is_not_waited_for(limited, line):
+    """And its session is over: packets are lost."""
+    session = Polling(limited(requestTimeMs=400)).join()
+    peer = Peer(session.server).send(request("POST", session.target, line))
+    started = time.monotonic()
+    chunk = b"1\r\n4\r\n" if "chunked" in line else b"4"
+    while peer.send(chunk).silent(0.01) and time.monotonic() - started < 8:
+        pass
+    assert peer.answer().status == 408
+    assert peer.closed()
+    assert 0.35 < time.monotonic() - started < 4
+    assert not session.is_alive()
+
+
+def test_who_says_nothing_is_closed_without_an_answer(limited):
+    peer = Peer(limited(requestTimeMs=400, keepAliveMs=400))
+    assert peer.closed()
+
+
+def test_an_idle_connection_is_closed_and_one_that_waits_is_not(limited):
+    server = limited(keepAliveMs=400)
+    idle = Peer(server).send(request("GET", "/"))
+    session = Polling(server).join()
+    poll, websocket = session.waiting_poll(), WebSocket.joined(server)
+    assert idle.answer().status == 404
+    assert idle.closed()
+    assert poll.silent(0.5)
+    session.post('42["echo",1]')
+    assert poll.answer().text == '42["echo",1]'
+    assert websocket.echo()
+
+
+def test_who_does_not_take_the_answers_is_reset(limited):
+    server = limited(requestTimeMs=500)
+    Peer(server, receive_buffer=4096).flood(request("GET", "/") * 100, seconds=1, bytes_max=10_000_000)
+    assert returns(server.fds, server.fds_before)
+
+
+# ---- what waits for who does not read ------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_does_not_read_is_disconnected_at_its_budget(limited):
+    """The official server keeps all of it. What was emitted to the others arrives."""
+    server = limited(outboundBytesMax=200_000)
+    reader = WebSocket.joined(server, nsp="/dyn-1,")
+    sleeper = WebSocket.joined(server, nsp="/dyn-1,", receive_buffer=4096)
+    before, payload = server.rss_kib(), "x" * 50_000
+    for _ in range(400):
+        reader.pong().send(f'42/dyn-1,["bcast","{payload}"]')
+        assert reader.text() == f'42/dyn-1,["bcast","{payload}"]'
+    assert server.rss_kib() < before + 8 * 1024
+    assert returns(server.fds, server.fds_before + 1)
+    sleeper.peer.close()
+
+
+def test_a_client_that_does_not_poll_is_disconnected_at_its_budget(limited):
+    server = limited(outboundPacketsMax=50)
+    session = Polling(server).join()
+    session.post("\x1e".join(['42["echo",1]'] * 200))
+    session.get()
+    session.get()
+    assert not session.is_alive()

@@ -53,6 +53,14 @@ class Testbed:
         """How many file descriptors the process has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def fds_at_rest(self):
+        """The fewest of them for a while: connections that were closed are still being noticed."""
+        samples = []
+        for _ in range(20):
+            samples.append(self.fds())
+            time.sleep(0.01)
+        return min(samples)
+
     def rss_kib(self):
         """Resident memory, KiB."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
