@@ -39,7 +39,8 @@ build() {
     fi
 }
 
-# run <variant> <test> <command...>: runs and counts; SLOW tells a test that a checker is about. What gave no count, or ended badly without a failed check, has failed as a whole.
+# run <variant> <test> <command...>: runs and counts. What gave no count, or ended badly without a failed check, has failed as a whole.
+# SLOW tells a test that a checker watches it.
 run() {
     variant=$1
     test=$2

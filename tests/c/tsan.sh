@@ -59,7 +59,7 @@ failed=
 for test in "$@"; do
     build "$test" "tests/c/$test.c" || { failed="$failed $test"; continue; }
     # Threads that a forked child leaves behind are the test's point.
-    TSAN_OPTIONS="exitcode=66 die_after_fork=0" timeout 600 "$out/$test" >"$out/$test.log" 2>&1
+    TSAN_OPTIONS="exitcode=66 die_after_fork=0" SLOW=1 timeout 600 "$out/$test" >"$out/$test.log" 2>&1
     status=$?
     races=$(grep -c "WARNING: ThreadSanitizer" "$out/$test.log")
     echo "$test: exit status $status, $races reports, $(tail -n 1 "$out/$test.log" | head -c 100)"
