@@ -178,6 +178,9 @@ fn write_fraction(digits: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Digits of the largest number.
+const DECIMAL_LEN_MAX: usize = 20;
+
 /// How many digits `number` has in decimal.
 pub(super) fn decimal_len(number: u64) -> usize {
     number.checked_ilog10().unwrap_or(0) as usize + 1
@@ -185,12 +188,17 @@ pub(super) fn decimal_len(number: u64) -> usize {
 
 /// Appends `number` in decimal.
 pub(super) fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + decimal_len(number), b'0');
-    for digit in out.iter_mut().skip(start).rev() {
+    let mut digits = [b'0'; DECIMAL_LEN_MAX];
+    let mut at = digits.len();
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
+        at = index;
+        if number == 0 {
+            break;
+        }
     }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 #[cfg(test)]

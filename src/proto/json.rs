@@ -83,11 +83,17 @@ pub fn validate_within(text: &str, depth_max: u32) -> Result<(), JsonError> {
 }
 
 /// `text` without the white space that JSON allows around a value.
+#[inline(always)]
 pub fn trim(text: &str) -> &str {
     // All of it is at or below the space, and most text has none.
     if let (Some(b'!'..), Some(b'!'..)) = (text.as_bytes().first(), text.as_bytes().last()) {
         return text;
     }
+    trim_slowly(text)
+}
+
+#[cold]
+fn trim_slowly(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\r'])
 }
 
