@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let nobody = TrustedProxies::default();
     assert_eq!(nobody.client_of(proxy, &head), proxy);
 
-    let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
+    let lines: Vec<&[u8]> = head.raw().split(|byte| *byte == b'\n').collect();
     let of = |name: &str| {
         let named = |line: &&&[u8]| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
         lines.iter().filter(named).map(|line| String::from_utf8_lossy(&line[name.len()..])).collect::<Vec<_>>()
