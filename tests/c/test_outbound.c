@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #define FILL_BYTES 60000
-#define PLUG_BYTES 1000000
+#define PLUG_BYTES 700000
 
 static char frame[PLUG_BYTES + 5000];
 static char fill_data[FILL_BYTES + 8], plug_data[PLUG_BYTES + 8];
@@ -48,23 +48,27 @@ static sockeye_socket_info info_of(const struct peer *peer)
 
 static int is_written(const struct peer *peer, int patience_ms)
 {
-    for (int64_t until = now_ms() + patience_ms; info_of(peer).buffered_bytes; sleep_ms(2))
-        if (now_ms() > until)
+    int64_t until = now_ms() + patience_ms;
+    /* While a write is under way nothing waits; so nothing must wait for a while. */
+    for (int empty = 0; empty < 10; sleep_ms(5)) {
+        empty = info_of(peer).buffered_bytes == 0 ? empty + 1 : 0;
+        if (!empty && now_ms() > until)
             return 0;
+    }
     return 1;
 }
 
-/* Sends to a client that does not read until the kernel takes no more: then a part of one packet is on its way and none waits. What is less
- * than a segment may still be carried off by the probe of a window that is not quite closed. */
+/* Sends to a client that does not read until the kernel takes no more: then a part of one packet is on its way and none waits. What seems to
+ * stay may still go with the probe of a window that is not quite closed, or because an I/O thread comes late on a loaded machine. */
 static void block(const struct peer *peer)
 {
     uint64_t left = 0, before;
     do {
         NEED(left > 0 || emit(peer, "fill", plug_data) == SOCKEYE_OK);
         before = left;
-        left = is_written(peer, left > 65536 ? 100 : 700) ? 0 : info_of(peer).buffered_bytes;
-    } while (left == 0 || left != before);
-    NEED(info_of(peer).buffered_packets == 1 && left <= PLUG_BYTES + 100);
+        left = is_written(peer, 500) ? 0 : info_of(peer).buffered_bytes;
+    } while (left == 0 || left != before || info_of(peer).buffered_packets != 1);
+    NEED(left <= PLUG_BYTES + 100);
 }
 
 static struct peer peer_start(const sockeye_limits *limits)
@@ -72,6 +76,8 @@ static struct peer peer_start(const sockeye_limits *limits)
     struct peer peer;
     sockeye_options options = default_options();
     options.limits = limits;
+    /* These clients answer no pings, and on a loaded machine they take their time. */
+    options.ping_interval_ms = 600000;
     peer.server = server_new(&options);
     server_listen(&peer.server);
     tcp_receive_buffer = 65536;
@@ -141,7 +147,7 @@ static void who_does_not_read_is_disconnected(void)
     block(&peer);
     while (emit(&peer, "fill", fill_data) == SOCKEYE_OK)
         NEED(info_of(&peer).buffered_bytes <= limits.outbound_bytes_max);
-    CHECK("as it does for bytes", ends_by(&peer, "\"limit\":\"outboundBytesMax\",\"value\":2000000"));
+    CHECK("as it does for bytes", ends_by(&peer, "\"limit\":\"outboundBytesMax\",\"value\":1400000"));
     CHECK("the client's end comes after what it had been sent", strcmp(next(&peer), "the end") == 0);
     peer_end(&peer);
 }
@@ -354,12 +360,24 @@ static long resident_kib(void)
     return kib;
 }
 
+static int under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+    return preloaded && strstr(preloaded, "vgpreload");
+}
+
+/* Valgrind and AddressSanitizer keep freed memory for a while. */
+#ifdef __SANITIZE_ADDRESS__
+#define FREED_MEMORY_IS_KEPT 1
+#else
+#define FREED_MEMORY_IS_KEPT under_valgrind()
+#endif
+
 /* As many as descriptors allow, both ends being in this process; fewer under valgrind, which takes a hundred times as long. */
 static int crowd_size(void)
 {
     struct rlimit files;
-    const char *preloaded = getenv("LD_PRELOAD");
-    if (preloaded && strstr(preloaded, "vgpreload"))
+    if (under_valgrind())
         return 30;
     NEED(getrlimit(RLIMIT_NOFILE, &files) == 0);
     files.rlim_cur = files.rlim_max;
@@ -407,7 +425,7 @@ static void a_slow_reader_costs_the_others_nothing(void)
     for (int i = 0; i < 1000; i++)
         NEED(emit(&slow, "fill", fill_data) == SOCKEYE_OK);
     CHECK("what waits for the slow one is its budget", info_of(&slow).buffered_bytes <= CROWD_BUDGET);
-    CHECK("sixty more megabytes for it cost the process nothing", resident_kib() - before < 8 * 1024);
+    CHECK("sixty more megabytes for it cost the process nothing", FREED_MEMORY_IS_KEPT || resident_kib() - before < 8 * 1024);
     NEED(emit_number(&slow, 7) == SOCKEYE_OK);
     do {
         NEED(ws_recv(slow.fd, frame, sizeof frame) > 0);
