@@ -2,9 +2,10 @@
 # Builds the contract tests of the C ABI in every way that a host may use the library, and runs them: as C99 and as C++17, with the static and
 # with the shared library, then once under AddressSanitizer and UndefinedBehaviorSanitizer and once under valgrind.
 #
-#   LIB=target/dist/lib INCLUDE=include sh tests/c/run.sh [test_name ...]
+#   LIB=target/dist/lib INCLUDE=include JOBS=4 sh tests/c/run.sh [test_name ...]
 #
-# The last line is `N passed, N failed`, over all programs; the exit status is 0 if nothing failed.
+# Tests run JOBS at a time, since most of them mostly wait. The last line is `N passed, N failed`, over all programs; the exit status is 0
+# if nothing failed.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 here=tests/c
@@ -20,11 +21,6 @@ failed=0
 
 mkdir -p "$out" || exit 1
 lib=$(cd "$lib" && pwd) || exit 1
-if [ $# -eq 0 ]; then
-    for source in "$here"/test_*.c; do
-        set -- "$@" "$(basename "$source" .c)"
-    done
-fi
 
 # build <variant> <test> <flags...>: a program `$out/<test>.<variant>`; a test that does not compile has failed.
 build() {
@@ -60,7 +56,9 @@ run() {
     grep -v '^ok ' "$log" | head -n 60
 }
 
-for test in "$@"; do
+# every_way <test>: all programs of a test; what they gave goes to `$out/<test>.result`.
+every_way() {
+    test=$1
     source=$here/$test.c
     build c99-static "$test" -std=c99 "$source" "$lib/libsockeye.a" && run c99-static "$test" "$out/$test.c99-static"
     build c99-shared "$test" -std=c99 "$source" -L"$lib" -lsockeye -Wl,-rpath,"$lib" && run c99-shared "$test" "$out/$test.c99-shared"
@@ -69,7 +67,27 @@ for test in "$@"; do
     build asan "$test" -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all "$source" "$lib/libsockeye.a" && run asan "$test" env SLOW=1 "$out/$test.asan"
     run valgrind "$test" env SLOW=1 valgrind --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
         --suppressions="$here/valgrind.supp" --child-silent-after-fork=yes --num-callers=30 "$out/$test.c99-static"
-done
+    echo "$passed $failed" >"$out/$test.result"
+}
 
+if [ "${1:-}" = --one ]; then
+    every_way "$2"
+    exit 0
+fi
+if [ $# -eq 0 ]; then
+    for source in "$here"/test_*.c; do
+        set -- "$@" "$(basename "$source" .c)"
+    done
+fi
+for test in "$@"; do
+    rm -f "$out/$test.result"
+done
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-$(($(nproc) * 2))}" sh "$here/run.sh" --one
+for test in "$@"; do
+    # A test whose run did not come to its end has failed.
+    read -r good bad <"$out/$test.result" || { good=0; bad=1; }
+    passed=$((passed + good))
+    failed=$((failed + bad))
+done
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
