@@ -19,7 +19,7 @@ EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp)
 # Those that show the engine in another server need that server's packages: libssl-dev and libboost-dev.
 HOST_EXAMPLES := $(addprefix target/examples/,tls beast)
 
-.PHONY: all lib examples examples-host testbed run test test-rust test-c test-clients test-hostile check fuzz soak bench install client clean
+.PHONY: all lib examples examples-host testbed run run-python test test-rust test-c test-clients test-hostile check fuzz soak bench install client clean
 
 all: lib examples
 
@@ -83,9 +83,13 @@ $(CLIENT_DIR)/package.json:
 run: target/examples/chat client
 	CLIENT_DIR=$(CLIENT_DIR) target/examples/chat
 
+# The chat in Python, with the package as it lies here.
+run-python: lib client
+	SOCKEYE_LIBRARY=$(LIB)/libsockeye.so PYTHONPATH=bindings/python CLIENT_DIR=$(CLIENT_DIR) python3 examples/python/chat.py
+
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-test: check test-rust test-c test-abi test-install test-clients test-hostile
+test: check test-rust test-c test-abi test-install test-clients test-hostile test-python
 
 check:
 	$(CARGO) fmt --check
@@ -122,6 +126,10 @@ test-clients: testbed examples examples-host
 
 test-hostile: testbed
 	sh tests/hostile/run.sh
+
+.PHONY: test-python
+test-python: lib
+	sh bindings/python/tests/run.sh
 
 # Each target of fuzz/ for so many seconds.
 SECONDS ?= 30

@@ -8,6 +8,9 @@ import { beforeEach, test } from "node:test";
 import { cmd, event, eventually, record, settled, TRANSPORTS } from "./support/client.js";
 import { forEachDelivery } from "./support/matrix.js";
 
+// What servers tell each other is not in every binding yet: SERVER_SIDE=0.
+const SERVER_SIDE = process.env.SERVER_SIDE !== "0";
+
 /** Three members of one namespace, and what each receives. */
 async function members(context, options = {}) {
   const connect = (transports, index) => {
@@ -217,7 +220,7 @@ forEachDelivery({ SERVER_NAME: "first" }, (context) => {
     socket.disconnect();
   });
 
-  test("one server is a cluster of one", async () => {
+  test("one server is a cluster of one", { skip: SERVER_SIDE ? false : "the testbed has no events between servers" }, async () => {
     assert.equal(await cmd(a, "name"), "first");
     assert.equal(await cmd(a, "serverCount"), 1);
     assert.equal(await cmd(a, "serverSideEmit", { event: "sse", args: [1] }), true);

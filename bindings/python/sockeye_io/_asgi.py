@@ -1,0 +1,154 @@
+"""An ASGI application behind the engine: it answers the requests that are not on the engine's path.
+
+Its whole answer goes out at once, when it is complete; so it is not for streams without end. WebSockets of its own it has none: only the
+engine's requests come here that are HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Dict, List, Optional, Tuple
+from urllib.parse import unquote
+
+from ._engine import Engine, Event
+from ._files import NOT_FOUND, StaticFiles
+from .exceptions import EngineError
+
+log = logging.getLogger("sockeye_io")
+
+
+def _headers(headers: Dict[str, Any]) -> List[Tuple[bytes, bytes]]:
+    pairs = []
+    for name, value in headers.items():
+        for one in value if isinstance(value, list) else [value]:
+            pairs.append((name.lower().encode("latin-1"), str(one).encode("latin-1", "replace")))
+    return pairs
+
+
+def scope_of(event: Event) -> Dict[str, Any]:
+    """The connection scope of a request."""
+    path, _, query = event.name.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": event.data["method"],
+        "scheme": "https" if event.data.get("secure") else "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": _headers(event.data["headers"]),
+        "client": (event.data.get("address", ""), 0),
+        "server": None,
+    }
+
+
+class _Request:
+    """One request: what the application receives and sends."""
+
+    def __init__(self, body: bytes):
+        self._body: Optional[bytes] = body
+        self._answered = asyncio.Event()
+        self.status: Optional[int] = None
+        self.headers: List[Tuple[bytes, bytes]] = []
+        self.parts: List[bytes] = []
+
+    async def receive(self) -> Dict[str, Any]:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        # Who asks again wants to know when the client is gone; that it is answered is all that is known here.
+        await self._answered.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        elif message["type"] == "http.response.body":
+            self.parts.append(bytes(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._answered.set()
+
+
+class AsgiHost:
+    """Answers HTTP events: from files first, else by the application, else with 404."""
+
+    def __init__(self, app: Any, files: StaticFiles, engine: Engine, runner: Any):
+        self._app = app
+        self._files = files
+        self._engine = engine
+        self._runner = runner
+        self._lifespan: Optional[asyncio.Task] = None
+        self._to_app: "asyncio.Queue[Dict[str, Any]]" = asyncio.Queue()
+        self._started: Optional[asyncio.Future] = None
+        self._stopped: Optional[asyncio.Future] = None
+
+    def handle(self, event: Event) -> None:
+        """Answers one, now or later."""
+        answer = self._files.find(event.data["method"], event.name)
+        if answer is None and self._app is not None:
+            self._runner.spawn(self._ask(event))
+            return
+        self._respond(event.token, *(answer or NOT_FOUND))
+
+    def _respond(self, token: int, status: int, headers: List[Tuple[bytes, bytes]], body: bytes) -> None:
+        ours = (b"content-length", b"date", b"connection", b"transfer-encoding")
+        try:
+            self._engine.respond(token, status, [pair for pair in headers if pair[0].lower() not in ours], body)
+        except EngineError as error:
+            log.debug("an answer came too late: %s", error)
+
+    async def _ask(self, event: Event) -> None:
+        request = _Request(event.attachments[0] if event.attachments else b"")
+        try:
+            await self._app(scope_of(event), request.receive, request.send)
+        except Exception:
+            log.exception("the application failed at %s", event.name)
+            if request.status is None or not request.parts:
+                request.status, request.headers, request.parts = 500, [(b"content-type", b"text/plain")], [b"Internal Server Error"]
+        if request.status is None:
+            log.error("the application gave no answer to %s", event.name)
+            request.status = 500
+        self._respond(event.token, request.status, request.headers, b"".join(request.parts))
+
+    # ---- lifespan -----------------------------------------------------------------------------------------------------------------
+
+    async def startup(self) -> None:
+        """Tells the application that it starts; one that knows nothing of this is left in peace, one that fails is an error."""
+        if self._app is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._started, self._stopped = loop.create_future(), loop.create_future()
+        self._lifespan = asyncio.ensure_future(self._live())
+        self._to_app.put_nowait({"type": "lifespan.startup"})
+        failure = await self._started
+        if failure is not None:
+            raise RuntimeError(f"the application did not start: {failure}")
+
+    async def _live(self) -> None:
+        assert self._started is not None and self._stopped is not None
+        try:
+            await self._app({"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}, self._to_app.get, self._heard)
+        except Exception as error:
+            # So says the specification: an application without lifespan raises.
+            log.debug("the application has no lifespan: %s", error)
+        for future in (self._started, self._stopped):
+            if not future.done():
+                future.set_result(None)
+
+    async def _heard(self, message: Dict[str, Any]) -> None:
+        future = self._started if message["type"].startswith("lifespan.startup") else self._stopped
+        if future is not None and not future.done():
+            future.set_result(message.get("message", "") if message["type"].endswith(".failed") else None)
+
+    async def shutdown(self) -> None:
+        """Tells the application that it ends, and waits for it."""
+        if self._lifespan is None or self._stopped is None:
+            return
+        self._to_app.put_nowait({"type": "lifespan.shutdown"})
+        await self._stopped
+        self._lifespan.cancel()
+        await asyncio.gather(self._lifespan, return_exceptions=True)

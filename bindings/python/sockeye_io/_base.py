@@ -1,0 +1,481 @@
+"""What both servers share: handlers and where events find them, clients, targets, and the books of answers that are awaited."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from . import _ffi
+from ._codec import Encoder, ModuleEncoder, arguments
+from ._engine import Engine, Event, Target
+from ._environ import environ_of_handshake
+from ._options import engine_options
+from .exceptions import BadNamespaceError, DisconnectedError, EngineError, TimeoutError, UnknownClientError
+
+RESERVED = ("connect", "disconnect")
+# The reasons of python-socketio for what the official server calls otherwise.
+REASONS = {
+    "client namespace disconnect": "client disconnect",
+    "server namespace disconnect": "server disconnect",
+    "forced server close": "server disconnect",
+    "server shutting down": "server disconnect",
+}
+
+
+# How long the callbacks of an emission to many are kept.
+_CALLBACKS_S = 60
+# Failures that only say that a client left.
+_LEFT = (_ffi.ERR_STALE, _ffi.ERR_GONE, _ffi.ERR_CLOSED)
+
+
+class NotHandled:
+    """What an event without a handler gives: its client gets no acknowledgement."""
+
+
+class Reason:
+    """Why a client left, as `disconnect` handlers are told."""
+
+    CLIENT_DISCONNECT = "client disconnect"
+    SERVER_DISCONNECT = "server disconnect"
+    PING_TIMEOUT = "ping timeout"
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+
+
+class Client:
+    """A client in a namespace."""
+
+    __slots__ = ("socket", "sid", "nsp", "namespace", "session", "environ", "rooms", "jobs")
+
+    def __init__(self, socket: int, sid: str, nsp: int, namespace: str):
+        self.socket = socket
+        self.sid = sid
+        self.nsp = nsp
+        self.namespace = namespace
+        self.session: Optional[dict] = None
+        self.environ: Optional[dict] = None
+        # Those that it was in when it left.
+        self.rooms: Optional[List[str]] = None
+        # With `async_handlers=False`: what waits for its handler that runs.
+        self.jobs: Any = None
+
+
+class Route(NamedTuple):
+    """A handler; `prefix` are arguments before those of the event."""
+
+    handler: Callable
+    prefix: tuple
+    is_async: bool
+    # How many arguments it takes at most, `prefix` not counted.
+    arity: float
+
+
+class FetchedSocket(NamedTuple):
+    """A client as `fetch_sockets` found it."""
+
+    sid: str
+    handshake: dict
+    rooms: List[str]
+    data: Any
+
+
+class Asked:
+    """Acknowledgements that are awaited, of one client or of many; they go to a future or a callback."""
+
+    __slots__ = ("many", "future", "callback", "replies")
+
+    def __init__(self, many: bool, future: Any = None, callback: Optional[Callable] = None):
+        self.many = many
+        self.future = future
+        self.callback = callback
+        self.replies: List[Any] = []
+
+
+def arity_of(handler: Callable) -> float:
+    """How many positional arguments it takes at most."""
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return float("inf")
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return float("inf")
+    return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
+
+
+def unwrapped(args: list) -> Any:
+    """What `call` returns for the arguments of an acknowledgement: nothing, the one, or a tuple."""
+    return None if not args else args[0] if len(args) == 1 else tuple(args)
+
+
+def names(value: Any) -> Tuple[str, ...]:
+    """One room or several, as text."""
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return tuple(str(room) for room in value)
+    return (str(value),)
+
+
+def close_flags(close: bool, silent: bool) -> int:
+    """How a client is to be disconnected."""
+    return _ffi.CLOSE_SILENT if silent else _ffi.CLOSE_TRANSPORT if close else 0
+
+
+class BaseServer:
+    """Handlers and clients. What runs handlers, and when operations go to the engine, is the subclasses' part."""
+
+    #: What `trigger_event` gives for an event without a handler.
+    not_handled = NotHandled
+    #: The reasons that `disconnect` handlers are told.
+    reason = Reason
+
+    def __init__(self, client_manager=None, logger=False, serializer="default", json=None, async_handlers=True,
+                 always_connect=False, namespaces=None, async_mode=None, engineio_logger=False, monitor_clients=True,
+                 **options):  # fmt: skip
+        if client_manager is not None:
+            raise NotImplementedError("client_manager: the engine keeps rooms itself, and has no cluster yet")
+        if serializer != "default":
+            raise NotImplementedError("serializer: the engine has only the default one yet")
+        self.async_handlers = async_handlers
+        self.always_connect = always_connect
+        self.namespaces = ["/"] if namespaces is None else [namespaces] if isinstance(namespaces, str) else list(namespaces)
+        self.handlers: Dict[str, Dict[str, Callable]] = {}
+        self.namespace_handlers: Dict[str, Any] = {}
+        self.logger = self._logger(logger)
+        self._loads = None if json is None else json.loads
+        self._json = json
+        self._encoder = self._new_encoder()
+        # A text of our own encoder needs no second look.
+        self._emit_flags = _ffi.TRUST_JSON if json is None else 0
+        self._options = engine_options(**options)
+        self._engine: Optional[Engine] = None
+        self._routes: Dict[Tuple[str, str], Route] = {}
+        self._clients: Dict[int, Client] = {}
+        self._sids: Dict[str, Client] = {}
+        self._nsps: Dict[int, str] = {}
+        self._nsp_ids: Dict[str, int] = {}
+        self._asked: Dict[int, Asked] = {}
+        self._has_pattern = False
+
+    @staticmethod
+    def _logger(logger: Any) -> logging.Logger:
+        if logger is False or logger is None:
+            return logging.getLogger("sockeye_io")
+        if not isinstance(logger, bool):
+            return logger
+        named = logging.getLogger("sockeye_io")
+        if named.level == logging.NOTSET:
+            named.setLevel(logging.INFO)
+        if not named.hasHandlers():
+            named.addHandler(logging.StreamHandler())
+        return named
+
+    def _new_encoder(self) -> Any:
+        return Encoder() if self._json is None else ModuleEncoder(self._json)
+
+    # ---- handlers ---------------------------------------------------------------------------------------------------------------
+
+    def on(self, event: str, handler: Optional[Callable] = None, namespace: Optional[str] = None) -> Callable:
+        """Registers a handler for an event, as a decorator or with `handler`.
+
+        `"*"` as the event catches all that have no handler of their own (not `connect` and `disconnect`), and is given the
+        event's name first; `"*"` as the namespace catches those of all namespaces, and is given the namespace before the sid.
+        """
+        name = namespace or "/"
+
+        def register(handler: Callable) -> Callable:
+            self.handlers.setdefault(name, {})[event] = handler
+            self._routes.clear()
+            if self._engine is not None:
+                self._open_namespace(name)
+                if event != "*":
+                    self._engine.intern(event)
+            return handler
+
+        return register if handler is None else register(handler)
+
+    def event(self, *args: Any, **kwargs: Any) -> Callable:
+        """Registers the decorated function for the event that it is named after: `@sio.event` or `@sio.event(namespace=...)`."""
+        if len(args) == 1 and not kwargs and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+        return lambda handler: self.on(handler.__name__, *args, **kwargs)(handler)
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Registers an instance of a class of handlers, `Namespace` or `AsyncNamespace`."""
+        if not isinstance(namespace_handler, self._namespace_class()):
+            raise ValueError(f"not an instance of {self._namespace_class().__name__}")
+        namespace_handler._set_server(self)
+        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
+        self._routes.clear()
+        if self._engine is not None:
+            self._open_namespace(namespace_handler.namespace)
+
+    def _namespace_class(self) -> type:
+        raise NotImplementedError
+
+    def _route(self, namespace: str, event: str) -> Optional[Route]:
+        route = self._routes.get((namespace, event))
+        if route is None:
+            found = self._find(namespace, event)
+            if found is None:
+                return None
+            handler, prefix, exact = found
+            is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+            route = Route(handler, prefix, is_async, arity_of(handler) - len(prefix))
+            # Names that clients choose are not remembered: there is no end of them.
+            if exact:
+                self._routes[namespace, event] = route
+        return route
+
+    def _find(self, namespace: str, event: str) -> Optional[Tuple[Callable, tuple, bool]]:
+        for key, prefix in ((namespace, ()), ("*", (namespace,))):
+            handlers = self.handlers.get(key, {})
+            if event in handlers:
+                # Under the `*` namespace there is no end of namespaces, which clients choose as well.
+                return handlers[event], prefix, not prefix
+            if "*" in handlers and event not in RESERVED:
+                return handlers["*"], (event, *prefix), False
+        for key, prefix in ((namespace, ()), ("*", (namespace,))):
+            space = self.namespace_handlers.get(key)
+            if space is None:
+                continue
+            if space._overrides_trigger:
+                return space.trigger_event, (event, *prefix), False
+            handler = getattr(space, f"on_{event}", None)
+            if handler is not None:
+                return handler, prefix, not prefix
+        return None
+
+    # ---- the engine -------------------------------------------------------------------------------------------------------------
+
+    def _make_engine(self, http_events: bool) -> Engine:
+        if self._engine is not None and self._engine.is_open:
+            return self._engine
+        engine = Engine({**self._options, "httpEvents": True} if http_events else self._options)
+        self._engine = engine
+        self._nsps, self._nsp_ids, self._has_pattern = {}, {}, False
+        self._clients, self._sids = {}, {}
+        for name in {*self.namespaces, *self.handlers, *self.namespace_handlers, "/"}:
+            self._open_namespace(name)
+        for handlers in self.handlers.values():
+            for event in handlers:
+                engine.intern(event)
+        return engine
+
+    def _open_namespace(self, name: str) -> None:
+        engine = self._running()
+        if name == "*":
+            if not self._has_pattern:
+                self._has_pattern = True
+                engine.namespace("", pattern=True)
+        elif name not in self._nsp_ids:
+            self._learn(engine.namespace(name), name)
+
+    def _learn(self, nsp: int, name: str) -> None:
+        self._nsps[nsp] = name
+        self._nsp_ids[name] = nsp
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise EngineError(_ffi.ERR_CLOSED, "SOCKEYE_ERR_CLOSED", "the server is not started")
+        return self._engine
+
+    def _accepts(self, namespace: str) -> bool:
+        known = (self.namespaces, self.handlers, self.namespace_handlers)
+        return any(namespace in names or "*" in names for names in known)
+
+    # ---- clients ----------------------------------------------------------------------------------------------------------------
+
+    def _admit(self, event: Event) -> Optional[Client]:
+        """The client that an AUTHORIZE event speaks of; None if it has left already."""
+        try:
+            info = self._running().info(event.socket)
+        except EngineError:
+            return None
+        client = Client(event.socket, info.id.decode(), event.nsp, self._nsps.get(event.nsp, ""))
+        self._clients[event.socket] = client
+        self._sids[client.sid] = client
+        return client
+
+    def _forget(self, client: Client) -> None:
+        self._clients.pop(client.socket, None)
+        self._sids.pop(client.sid, None)
+
+    def _client(self, sid: str, namespace: Optional[str] = None) -> Client:
+        client = self._sids.get(sid)
+        if client is None or (namespace is not None and client.namespace != namespace):
+            raise UnknownClientError(f"there is no client {sid!r} in the namespace {namespace or '/'}")
+        return client
+
+    def _environ(self, client: Client) -> dict:
+        if client.environ is None:
+            client.environ = environ_of_handshake(self._running().handshake(client.socket))
+        return client.environ
+
+    def _connect_args(self, route: Route, client: Client, auth: Any) -> list:
+        args = [*route.prefix, client.sid, self._environ(client)]
+        if route.arity >= 3:
+            args.append(auth or None)
+        return args
+
+    def _disconnect_args(self, route: Route, client: Client, event: Event) -> list:
+        args = [*route.prefix, client.sid]
+        if route.arity >= 2:
+            args.append(REASONS.get(event.name, event.name))
+        return args
+
+    def _decide(self, client: Client, token: int, result: Any) -> None:
+        """Lets a client in, or refuses it: `result` is what its handler gave, or the exception that it raised."""
+        engine = self._running()
+        try:
+            if isinstance(result, BaseException) or result is False:
+                message = getattr(result, "message", "Connection rejected by server")
+                data = getattr(result, "data", None)
+                self._forget(client)
+                text = None if data is None else self._encode([data])[0][1:-1]
+                engine.reject(token, message, text)
+            elif not self.always_connect:
+                engine.accept(token)
+        except EngineError as error:
+            # It left while the handler ran: then there is no DISCONNECT event either.
+            self._forget(client)
+            if error.code not in _LEFT:
+                self.logger.warning("a client could not be admitted: %s", error)
+
+    # ---- targets and operations -----------------------------------------------------------------------------------------------
+
+    def _encode(self, args: list) -> Tuple[bytes, Any]:
+        return self._encoder.encode(args)
+
+    def _nsp(self, namespace: Optional[str]) -> int:
+        nsp = self._nsp_ids.get(namespace or "/")
+        if nsp is None:
+            raise BadNamespaceError(f"there is no namespace {namespace!r}")
+        return nsp
+
+    def _target(self, to: Any, skip_sid: Any = None, namespace: Optional[str] = None, except_: Any = None, local: bool = False) -> Target:
+        return Target(self._nsp(namespace), names(to), names(skip_sid) + names(except_), local)
+
+    def _one(self, to: Any, skip: Any, namespace: Optional[str]) -> Optional[Client]:
+        """The client that `to` names, if it names just one."""
+        if type(to) is not str or skip:
+            return None
+        client = self._sids.get(to)
+        return client if client is not None and (namespace is None or client.namespace == namespace) else None
+
+    def _add_emit(self, event: str, data: Any, to: Any, skip: Any, namespace: Optional[str], volatile: bool, local: bool) -> bool:
+        """Puts an emission after the operations that wait; false if there is no engine that would take it."""
+        payload, attachments = self._encode(arguments(data))
+        engine = self._engine
+        if engine is None or not engine.is_open:
+            return False
+        flags = self._emit_flags | (_ffi.VOLATILE if volatile else 0)
+        client = self._one(to, skip, namespace)
+        if client is not None:
+            engine.add(_ffi.OP_EMIT, client.socket, name=event, data=payload, attachments=attachments, flags=flags)
+        else:
+            target = self._target(to, skip, namespace, local=local)
+            engine.add(_ffi.OP_BROADCAST, 0, name=event, data=payload, attachments=attachments, flags=flags, target=target)
+        return True
+
+    def _add_ack(self, token: int, result: Any) -> None:
+        payload, attachments = self._encode(arguments(result))
+        self._running().add(_ffi.OP_ACK, 0, token, data=payload, attachments=attachments, flags=self._emit_flags)
+
+    def _ask(self, asked: Asked, event: str, data: Any, to: Any, skip: Any, namespace: Optional[str], timeout: Optional[float],
+             volatile: bool = False) -> None:  # fmt: skip
+        """Emits with an acknowledgement. `asked.many` is whether the target may be several."""
+        payload, attachments = self._encode(arguments(data))
+        client = None if asked.many else self._one(to, skip, namespace)
+        asked.many = client is None
+        target = None if client else self._target(to, skip, namespace)
+        if timeout is None and target is not None:
+            # For the engine, no time at all is at once where there are several.
+            timeout = _CALLBACKS_S
+        timeout_ms = 0 if timeout is None else max(1, round(timeout * 1000))
+        socket = client.socket if client else 0
+        flags = self._emit_flags | (_ffi.VOLATILE if volatile else 0)
+        try:
+            token = self._running().ask(socket, target, event, payload, attachments, timeout_ms, flags)
+        except EngineError as error:
+            if error.code not in _LEFT:
+                raise
+            # Nobody is there who could answer.
+            if asked.future is not None:
+                asked.future.set_exception(DisconnectedError("the client has left"))
+            return
+        self._asked[token] = asked
+
+    def _on_ack(self, event: Event) -> None:
+        partial = event.flags & _ffi.PARTIAL
+        asked = self._asked.get(event.token) if partial else self._asked.pop(event.token, None)
+        if asked is None:
+            return
+        args = event.data if isinstance(event.data, list) else []
+        replied = partial if asked.many else event.status == _ffi.OK
+        if replied and asked.callback is not None:
+            self._call_back(asked.callback, args)
+        if partial:
+            asked.replies.append(unwrapped(args))
+        elif asked.future is not None and not asked.future.done():
+            if event.status == _ffi.OK:
+                asked.future.set_result(asked.replies if asked.many else args)
+            elif event.status == _ffi.ERR_TIMEOUT:
+                asked.future.set_exception(TimeoutError("no acknowledgement came in time", asked.replies))
+            else:
+                asked.future.set_exception(DisconnectedError("the client left before it answered"))
+
+    def _on_sockets(self, event: Event) -> None:
+        asked = self._asked.pop(event.token, None)
+        if asked is None or asked.future.done():
+            return
+        if event.status != _ffi.OK:
+            asked.future.set_exception(EngineError(event.status, _ffi.error_name(event.status), ""))
+            return
+        found = [FetchedSocket(one["id"], one["handshake"], one["rooms"], one.get("data", {})) for one in event.data]
+        asked.future.set_result(found)
+
+    def _call_back(self, callback: Callable, args: list) -> None:
+        raise NotImplementedError
+
+    def _end_all(self) -> None:
+        """After the last event: nobody is there any more, and nobody will answer."""
+        for asked in list(self._asked.values()):
+            if asked.future is not None and not asked.future.done():
+                asked.future.set_exception(DisconnectedError("the server was shut down"))
+        self._asked.clear()
+
+    # ---- what needs no waiting in either server ---------------------------------------------------------------------------------
+
+    def rooms(self, sid: str, namespace: Optional[str] = None) -> List[str]:
+        """The rooms that a client is in, its own among them. In a `disconnect` handler: those that it was in."""
+        client = self._client(sid, namespace)
+        return list(client.rooms) if client.rooms is not None else self._running().rooms(client.socket)
+
+    def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict]:
+        """The WSGI environment of a client's handshake; None if there is no such client."""
+        client = self._sids.get(sid)
+        return None if client is None else self._environ(client)
+
+    def transport(self, sid: str, namespace: Optional[str] = None) -> str:
+        """`"polling"` or `"websocket"`."""
+        info = self._running().info(self._client(sid, namespace).socket)
+        return "websocket" if info.transport == _ffi.TRANSPORT_WEBSOCKET else "polling"
+
+    def namespace_rooms(self, namespace: Optional[str] = None) -> List[str]:
+        """All rooms of a namespace that have members, each client's own included."""
+        return self._running().namespace_rooms(self._nsp(namespace))
+
+    def metrics(self) -> Dict[str, Any]:
+        """What the engine holds and has counted, by the names of the C API; see its manual for what each means."""
+        return self._running().metrics()
+
+    def metrics_text(self) -> str:
+        """The same as Prometheus text."""
+        return self._running().metrics_text()
+
+    def set_data(self, sid: str, data: Any, namespace: Optional[str] = None) -> None:
+        """Sets what `fetch_sockets` shows as a client's `data`."""
+        text, _ = self._encode([data])
+        self._running().set_data(self._client(sid, namespace).socket, text[1:-1])

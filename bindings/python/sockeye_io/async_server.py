@@ -1,0 +1,424 @@
+"""`AsyncServer`: handlers on an asyncio loop, which watches the descriptor of the engine's queue."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+import signal
+from typing import Any, AsyncIterator, Callable, Dict, List, Optional
+
+from . import _ffi
+from ._asgi import AsgiHost
+from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
+from ._engine import Event
+from ._files import StaticFiles
+from ._tasks import Runner
+from .exceptions import EngineError
+from .namespace import AsyncNamespace
+
+# How long the last packets may take when the server is shut down.
+_GRACE_S = 1.0
+
+
+class AsyncServer(BaseServer):
+    """A Socket.IO server for asyncio, with the API of python-socketio's class of this name.
+
+    Constructor arguments are python-socketio's: `logger`, `json`, `async_handlers`, `always_connect`, `namespaces`, `ping_interval` and
+    `ping_timeout` (seconds), `max_http_buffer_size`, `allow_upgrades`, `http_compression`, `compression_threshold`, `cookie`,
+    `cors_allowed_origins`, `cors_credentials`, `transports`; and `options`, a dict of the engine's own by their official names
+    (`{"shards": 2, "limits": {"messagesPerSecond": 50}}`), which win.
+
+    It belongs to the loop that it was started in: its methods are to be called there.
+    """
+
+    _loop: asyncio.AbstractEventLoop
+    _runner: Runner
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # While events are handled, what they make is sent at the end.
+        self._corked = False
+        self._flush_is_due = False
+        self._closed: Optional[asyncio.Event] = None
+        self._fd: Optional[int] = None
+        self._asgi: Optional[AsgiHost] = None
+
+    def is_asyncio_based(self) -> bool:
+        """True."""
+        return True
+
+    def _namespace_class(self) -> type:
+        return AsyncNamespace
+
+    # ---- serving ----------------------------------------------------------------------------------------------------------------
+
+    async def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> int:
+        """Listens, and returns the port (the system's choice for 0). Another call listens on another address as well.
+
+        `app` is an ASGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
+        """
+        if self._fd is None:
+            self._loop = asyncio.get_running_loop()
+            self._runner = Runner(self._loop, self._end_turn)
+            self._closed = asyncio.Event()
+            engine = self._make_engine(http_events=app is not None or bool(static_files))
+            self._asgi = AsgiHost(app, StaticFiles(static_files or {}), engine, self._runner)
+            try:
+                await self._asgi.startup()
+                # Before the first client, so that a name in use is an error and nothing else.
+                bound = engine.listen(host, port)
+            except BaseException:
+                engine.free()
+                await self._asgi.shutdown()
+                raise
+            self._fd = engine.fileno()
+            self._loop.add_reader(self._fd, self._on_readable)
+            return bound
+        if app is not None or static_files:
+            raise ValueError("app and static_files are decided by the first start()")
+        return self._running().listen(host, port)
+
+    async def serve(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+        """Listens, and returns when the server was shut down; being cancelled shuts it down."""
+        await self.start(host, port, app, static_files)
+        try:
+            await self.wait()
+        finally:
+            await self.shutdown()
+
+    async def wait(self) -> None:
+        """Returns when the server is shut down."""
+        if self._closed is not None:
+            await self._closed.wait()
+
+    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+        """Serves with a loop of its own until Ctrl-C or SIGTERM, and shuts down in order."""
+
+        async def main() -> None:
+            serving = asyncio.ensure_future(self.serve(host, port, app, static_files))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+        asyncio.run(main())
+
+    async def shutdown(self, grace: float = _GRACE_S) -> None:
+        """Disconnects all clients (`server shutting down`), and waits until all is closed; what was sent has `grace` seconds to go out.
+
+        The `disconnect` handlers run; tasks of handlers that still wait afterwards are cancelled.
+        """
+        if self._closed is None or self._engine is None or self._closed.is_set():
+            return
+        self._engine.flush()
+        self._engine.close(round(grace * 1000))
+        await self._closed.wait()
+        # One more turn for the handlers that the last events began.
+        await asyncio.sleep(0)
+        current = asyncio.current_task()
+        left = [task for task in self._runner.tasks if task is not current]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if self._asgi is not None:
+            await self._asgi.shutdown()
+
+    # ---- events -----------------------------------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        engine = self._running()
+        self._corked = True
+        try:
+            for event in engine.poll(0, self._loads) or ():
+                if event.kind == _ffi.EVENT_MESSAGE:
+                    self._on_message(event)
+                else:
+                    self._on_event(event)
+        except EngineError:
+            if engine.is_open:
+                raise
+        finally:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._corked = False
+        if self._engine is not None and self._engine.has_operations:
+            self._engine.flush()
+
+    def _on_message(self, event: Event) -> None:
+        client = self._clients.get(event.socket)
+        if client is None or event.name in ("connect", "disconnect"):
+            return
+        route = self._route(client.namespace, event.name)
+        if route is not None:
+            self._begin(route, (*route.prefix, client.sid, *event.data), self._answer, event.token, event.name, client)
+
+    def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
+        if route.is_async:
+            if self.async_handlers:
+                self._runner.add(route.handler, args, done, a, b)
+            else:
+                self._queue_up(client, (route.handler, args, done, a, b))
+            return
+        try:
+            result = route.handler(*args)
+        except Exception as error:
+            result = error
+        done(result, a, b)
+
+    def _queue_up(self, client: Client, job: tuple) -> None:
+        """With `async_handlers=False` a client's events wait for each other."""
+        if client.jobs is not None:
+            client.jobs.append(job)
+            return
+        client.jobs = collections.deque([job])
+        self._runner.spawn(self._in_order(client))
+
+    async def _in_order(self, client: Client) -> None:
+        while client.jobs:
+            handler, args, done, a, b = client.jobs.popleft()
+            try:
+                result = await handler(*args)
+            except Exception as error:
+                result = error
+            done(result, a, b)
+            self._end_turn()
+        client.jobs = None
+
+    def _answer(self, result: Any, token: int, name: str) -> None:
+        if isinstance(result, BaseException):
+            self._report(result, f"the handler of {name!r}")
+        elif token and result is not NotHandled:
+            try:
+                self._add_ack(token, result)
+            except (TypeError, ValueError, RecursionError) as error:
+                self._report(error, f"the acknowledgement of {name!r}")
+
+    def _report(self, error: BaseException, what: str) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            self.logger.error("%s failed", what, exc_info=(type(error), error, error.__traceback__))
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == _ffi.EVENT_ACK:
+            self._on_ack(event)
+        elif event.kind == _ffi.EVENT_AUTHORIZE:
+            self._on_connect(event)
+        elif event.kind == _ffi.EVENT_DISCONNECTING:
+            client = self._clients.get(event.socket)
+            if client is not None:
+                client.rooms = event.data.get("rooms", [])
+        elif event.kind == _ffi.EVENT_DISCONNECT:
+            self._on_disconnect(event)
+        elif event.kind == _ffi.EVENT_NAMESPACE:
+            self._learn(event.nsp, event.name)
+        elif event.kind == _ffi.EVENT_SOCKETS:
+            self._on_sockets(event)
+        elif event.kind == _ffi.EVENT_HTTP and self._asgi is not None:
+            self._asgi.handle(event)
+        elif event.kind in (_ffi.EVENT_FAULT, _ffi.EVENT_LISTEN_ERROR):
+            self.logger.log(logging.ERROR, "the engine reports: %s", event.name)
+        elif event.kind == _ffi.EVENT_CLOSED:
+            self._on_closed()
+
+    def _on_connect(self, event: Event) -> None:
+        client = self._admit(event)
+        if client is None:
+            return
+        if not self._accepts(client.namespace):
+            self._decide(client, event.token, False)
+            return
+        route = self._route(client.namespace, "connect")
+        if self.always_connect:
+            self._running().accept(event.token)
+        if route is None:
+            self._decide(client, event.token, None)
+            return
+        try:
+            args = tuple(self._connect_args(route, client, event.data))
+        except EngineError:
+            self._forget(client)
+            return
+        self._begin(route, args, self._decided, client, event.token, client)
+
+    def _decided(self, result: Any, client: Client, token: int) -> None:
+        if isinstance(result, Exception) and not hasattr(result, "message"):
+            self._report(result, "the handler of 'connect'")
+        if self.always_connect and (isinstance(result, BaseException) or result is False):
+            self._running().add(_ffi.OP_DISCONNECT, client.socket)
+        else:
+            self._decide(client, token, result)
+
+    def _on_disconnect(self, event: Event) -> None:
+        client = self._clients.get(event.socket)
+        if client is None:
+            return
+        route = self._route(client.namespace, "disconnect")
+        if route is None:
+            self._forget(client)
+        else:
+            self._begin(route, tuple(self._disconnect_args(route, client, event)), self._left, client, None, client)
+
+    def _left(self, result: Any, client: Client, _: Any) -> None:
+        if isinstance(result, BaseException):
+            self._report(result, "the handler of 'disconnect'")
+        self._forget(client)
+
+    def _on_closed(self) -> None:
+        if self._fd is not None:
+            self._loop.remove_reader(self._fd)
+            self._fd = None
+        # After the handlers of this batch.
+        self._loop.call_soon(self._finish)
+
+    def _finish(self) -> None:
+        self._running().free()
+        self._end_all()
+        if self._closed is not None:
+            self._closed.set()
+
+    def _call_back(self, callback: Callable, args: list) -> None:
+        if asyncio.iscoroutinefunction(callback):
+            self._runner.add(callback, tuple(args), self._answer, 0, "a callback")
+            return
+        try:
+            callback(*args)
+        except Exception as error:
+            self._report(error, "a callback")
+
+    # ---- emitting ---------------------------------------------------------------------------------------------------------------
+
+    def _due(self) -> None:
+        """What was made outside of a handler's turn goes out at the end of the loop's."""
+        if not self._corked and not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        if self._engine is not None:
+            self._engine.flush()
+
+    async def emit(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
+                   namespace: Optional[str] = None, callback: Optional[Callable] = None, ignore_queue: bool = False, *,
+                   except_: Any = None, volatile: bool = False, local: bool = False) -> None:  # fmt: skip
+        """Emits an event to a client (its sid), a room, several rooms (a list), or all of the namespace.
+
+        `data`: a tuple is several arguments; `bytes` may stand anywhere in it. `skip_sid` leaves a client or a list of them out,
+        `except_` rooms. `callback` is called with the arguments of the client's acknowledgement, of each client's if there are
+        several. `volatile` drops it for clients that cannot be written to at once. `local` and `ignore_queue` concern a cluster.
+        """
+        to = to or room
+        skip = names(skip_sid) + names(except_) if skip_sid or except_ else ()
+        if callback is not None:
+            self._ask(Asked(False, callback=callback), event, data, to, skip, namespace, None, volatile)
+        elif self._add_emit(event, data, to, skip, namespace, volatile, local):
+            self._due()
+
+    async def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
+                   callback: Optional[Callable] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
+        """Emits the event `message`."""
+        await self.emit("message", data, to, room, skip_sid, namespace, callback, ignore_queue, **kwargs)
+
+    async def call(self, event: str, data: Any = None, to: Optional[str] = None, sid: Optional[str] = None,
+                   namespace: Optional[str] = None, timeout: Optional[float] = 60, ignore_queue: bool = False) -> Any:  # fmt: skip
+        """Emits to one client and returns its acknowledgement: None, its argument, or a tuple of several.
+
+        Raises `TimeoutError` after `timeout` seconds, `DisconnectedError` if the client leaves before.
+        """
+        to = to or sid
+        if to is None:
+            raise ValueError("call() needs the client that it is for")
+        client = self._client(to, namespace)
+        future = self._loop.create_future()
+        self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
+        return unwrapped(await future)
+
+    async def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
+                       namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> List[Any]:  # fmt: skip
+        """Emits to a room, rooms or all, and returns what each client acknowledged, as `call` would.
+
+        Raises `TimeoutError` if one of them does not in time; its `replies` has those that came.
+        """
+        future = self._loop.create_future()
+        skip = names(skip_sid) + names(except_)
+        self._ask(Asked(True, future), event, data, to or room, skip, namespace, timeout)
+        return await future
+
+    # ---- rooms, clients and sessions --------------------------------------------------------------------------------------------
+
+    async def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
+        """Puts a client into a room; several rooms may be given as a list."""
+        client = self._client(sid, namespace)
+        self._running().add(_ffi.OP_JOIN, client.socket, rooms=names(room))
+        self._due()
+
+    async def leave_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
+        """Takes a client out of a room."""
+        client = self._sids.get(sid)
+        if client is not None:
+            self._running().add(_ffi.OP_LEAVE, client.socket, rooms=names(room))
+            self._due()
+
+    async def close_room(self, room: Any, namespace: Optional[str] = None) -> None:
+        """Takes everybody out of a room."""
+        self._running().move(self._target(room, namespace=namespace), names(room), join=False)
+
+    async def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> List[FetchedSocket]:
+        """The clients of a namespace, in rooms if `to` names some: sid, handshake, rooms and data of each."""
+        future = self._loop.create_future()
+        token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
+        self._asked[token] = Asked(True, future)
+        return await future
+
+    async def disconnect(self, sid: str, namespace: Optional[str] = None, ignore_queue: bool = False, *, close: bool = False,
+                   silent: bool = False) -> None:  # fmt: skip
+        """Disconnects a client from its namespace, with `close` from all of them; with `silent` its connection is closed without a word.
+
+        A client that has left is no error.
+        """
+        client = self._sids.get(sid)
+        if client is not None:
+            self._running().add(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent))
+            self._due()
+
+    async def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
+        """Puts all clients of a namespace, or of the rooms `to`, into rooms."""
+        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=True)
+
+    async def sockets_leave(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
+        """Takes all clients of a namespace, or of the rooms `to`, out of rooms."""
+        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=False)
+
+    async def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
+        """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
+        self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+
+    async def get_session(self, sid: str, namespace: Optional[str] = None) -> Dict[str, Any]:
+        """The session of a client: what was saved, at first an empty dict."""
+        client = self._client(sid, namespace)
+        if client.session is None:
+            client.session = {}
+        return client.session
+
+    async def save_session(self, sid: str, session: Dict[str, Any], namespace: Optional[str] = None) -> None:
+        """Keeps a dict with a client, until it leaves."""
+        self._client(sid, namespace).session = session
+
+    @contextlib.asynccontextmanager
+    async def session(self, sid: str, namespace: Optional[str] = None) -> AsyncIterator[Dict[str, Any]]:
+        """`async with sio.session(sid) as session:` gives the session, and saves it at the end."""
+        session = await self.get_session(sid, namespace)
+        yield session
+        await self.save_session(sid, session, namespace)
+
+    # ---- tasks ------------------------------------------------------------------------------------------------------------------
+
+    def start_background_task(self, target: Callable, *args: Any, **kwargs: Any) -> asyncio.Task:
+        """A task for a coroutine function; it is not cancelled by `shutdown`."""
+        return asyncio.ensure_future(target(*args, **kwargs))
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """`asyncio.sleep`."""
+        await asyncio.sleep(seconds)

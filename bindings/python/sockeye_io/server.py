@@ -1,0 +1,379 @@
+"""`Server`: handlers in threads. A thread of the server's own takes events from the engine and hands them out."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import signal
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from . import _ffi
+from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
+from ._engine import Event
+from ._files import StaticFiles
+from ._threads import Threads
+from ._wsgi import WsgiHost
+from .exceptions import EngineError
+from .namespace import Namespace
+
+_GRACE_S = 1.0
+# How long `shutdown` waits beyond its grace for the engine to close.
+_PATIENCE_S = 10.0
+
+
+class Server(BaseServer):
+    """A Socket.IO server with threads, with the API of python-socketio's class of this name.
+
+    Constructor arguments are those of `AsyncServer`. Each event's handler runs in a thread, those of one client at the same time unless
+    `async_handlers` is False. All methods may be called from any thread.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._local = threading.local()
+        super().__init__(*args, **kwargs)
+        # A completion can come before the call that asked has returned its token.
+        self._books = threading.RLock()
+        self._threads = Threads()
+        self._closed = threading.Event()
+        self._pump: Optional[threading.Thread] = None
+        self._wsgi: Optional[WsgiHost] = None
+
+    def is_asyncio_based(self) -> bool:
+        """False."""
+        return False
+
+    def _namespace_class(self) -> type:
+        return Namespace
+
+    def _encode(self, args: list) -> Any:
+        # Encoders are for one thread at a time.
+        encoder = getattr(self._local, "encoder", None)
+        if encoder is None:
+            encoder = self._local.encoder = self._new_encoder()
+        return encoder.encode(args)
+
+    # ---- serving ----------------------------------------------------------------------------------------------------------------
+
+    def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> int:
+        """Listens, and returns the port (the system's choice for 0). Another call listens on another address as well.
+
+        `app` is a WSGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
+        """
+        if self._pump is not None:
+            if app is not None or static_files:
+                raise ValueError("app and static_files are decided by the first start()")
+            return self._running().listen(host, port)
+        engine = self._make_engine(http_events=app is not None or bool(static_files))
+        self._wsgi = WsgiHost(app, StaticFiles(static_files or {}), engine, self._threads.run)
+        try:
+            bound = engine.listen(host, port)
+        except BaseException:
+            engine.free()
+            raise
+        self._closed.clear()
+        self._pump = threading.Thread(target=self._take_events, name="sockeye-events", daemon=True)
+        self._pump.start()
+        return bound
+
+    def wait(self) -> None:
+        """Returns when the server is shut down."""
+        self._closed.wait()
+
+    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+        """Serves until Ctrl-C or SIGTERM, and shuts down in order. In another thread than the main one: until `shutdown`."""
+        self.start(host, port, app, static_files)
+        before: Dict[int, Any] = {}
+
+        def end(number: int, frame: Any) -> None:
+            raise KeyboardInterrupt
+
+        try:
+            if threading.current_thread() is threading.main_thread():
+                before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+            self.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self.shutdown()
+
+    def shutdown(self, grace: float = _GRACE_S) -> None:
+        """Disconnects all clients (`server shutting down`), and waits until all is closed; what was sent has `grace` seconds to go out."""
+        engine = self._engine
+        if engine is None or self._pump is None:
+            return
+        engine.flush()
+        engine.close(round(grace * 1000))
+        self._closed.wait(grace + _PATIENCE_S)
+
+    # ---- events -----------------------------------------------------------------------------------------------------------------
+
+    def _take_events(self) -> None:
+        engine = self._running()
+        while True:
+            try:
+                events = engine.poll(-1, self._loads)
+            except EngineError as error:
+                self.logger.error("events cannot be taken any more: %s", error)
+                break
+            if events is None:
+                break
+            for event in events:
+                try:
+                    self._on_event(event)
+                except Exception:
+                    self.logger.exception("an event of kind %s was lost", event.kind)
+        engine.free()
+        self._end_all()
+        self._pump = None
+        self._closed.set()
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == _ffi.EVENT_MESSAGE:
+            self._on_message(event)
+        elif event.kind == _ffi.EVENT_ACK:
+            self._on_ack(event)
+        elif event.kind == _ffi.EVENT_AUTHORIZE:
+            self._on_connect(event)
+        elif event.kind == _ffi.EVENT_DISCONNECTING:
+            client = self._clients.get(event.socket)
+            if client is not None:
+                client.rooms = event.data.get("rooms", [])
+        elif event.kind == _ffi.EVENT_DISCONNECT:
+            self._on_disconnect(event)
+        elif event.kind == _ffi.EVENT_NAMESPACE:
+            self._learn(event.nsp, event.name)
+        elif event.kind == _ffi.EVENT_SOCKETS:
+            self._on_sockets(event)
+        elif event.kind == _ffi.EVENT_HTTP and self._wsgi is not None:
+            self._wsgi.handle(event)
+        elif event.kind in (_ffi.EVENT_FAULT, _ffi.EVENT_LISTEN_ERROR):
+            self.logger.error("the engine reports: %s", event.name)
+
+    def _on_message(self, event: Event) -> None:
+        client = self._clients.get(event.socket)
+        if client is None or event.name in ("connect", "disconnect"):
+            return
+        route = self._route(client.namespace, event.name)
+        if route is not None:
+            self._begin(client, route, (*route.prefix, client.sid, *event.data), self._answer, event.token, event.name)
+
+    def _begin(self, client: Client, *job: Any) -> None:
+        if self.async_handlers:
+            self._threads.run(self._run_job, *job)
+            return
+        with self._books:
+            if client.jobs is not None:
+                client.jobs.append(job)
+                return
+            client.jobs = collections.deque([job])
+        self._threads.run(self._in_order, client)
+
+    def _run_job(self, route: Route, args: tuple, done: Callable, a: Any, b: Any) -> None:
+        try:
+            result = route.handler(*args)
+        except Exception as error:
+            result = error
+        done(result, a, b)
+
+    def _in_order(self, client: Client) -> None:
+        while True:
+            with self._books:
+                if not client.jobs:
+                    client.jobs = None
+                    return
+                job = client.jobs.popleft()
+            self._run_job(*job)
+
+    def _answer(self, result: Any, token: int, name: str) -> None:
+        if isinstance(result, Exception):
+            self._report(result, f"the handler of {name!r}")
+        elif token and result is not NotHandled:
+            try:
+                self._add_ack(token, result)
+                self._running().flush()
+            except (TypeError, ValueError, RecursionError) as error:
+                self._report(error, f"the acknowledgement of {name!r}")
+
+    def _report(self, error: Exception, what: str) -> None:
+        self.logger.error("%s failed", what, exc_info=(type(error), error, error.__traceback__))
+
+    def _on_connect(self, event: Event) -> None:
+        client = self._admit(event)
+        if client is None:
+            return
+        if not self._accepts(client.namespace):
+            self._decide(client, event.token, False)
+            return
+        route = self._route(client.namespace, "connect")
+        if self.always_connect:
+            self._running().accept(event.token)
+        if route is None:
+            self._decide(client, event.token, None)
+            return
+        try:
+            args = tuple(self._connect_args(route, client, event.data))
+        except EngineError:
+            self._forget(client)
+            return
+        self._begin(client, route, args, self._decided, client, event.token)
+
+    def _decided(self, result: Any, client: Client, token: int) -> None:
+        if isinstance(result, Exception) and not hasattr(result, "message"):
+            self._report(result, "the handler of 'connect'")
+        if self.always_connect and (isinstance(result, Exception) or result is False):
+            self.disconnect(client.sid)
+        else:
+            self._decide(client, token, result)
+
+    def _on_disconnect(self, event: Event) -> None:
+        client = self._clients.get(event.socket)
+        if client is None:
+            return
+        route = self._route(client.namespace, "disconnect")
+        if route is None:
+            self._forget(client)
+        else:
+            self._begin(client, route, tuple(self._disconnect_args(route, client, event)), self._left, client, None)
+
+    def _left(self, result: Any, client: Client, _: Any) -> None:
+        if isinstance(result, Exception):
+            self._report(result, "the handler of 'disconnect'")
+        self._forget(client)
+
+    def _ask(self, *args: Any, **kwargs: Any) -> None:
+        with self._books:
+            super()._ask(*args, **kwargs)
+
+    def _on_ack(self, event: Event) -> None:
+        with self._books:
+            super()._on_ack(event)
+
+    def _on_sockets(self, event: Event) -> None:
+        with self._books:
+            super()._on_sockets(event)
+
+    def _call_back(self, callback: Callable, args: list) -> None:
+        self._threads.run(callback, *args)
+
+    # ---- emitting ---------------------------------------------------------------------------------------------------------------
+
+    def emit(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
+             namespace: Optional[str] = None, callback: Optional[Callable] = None, ignore_queue: bool = False, *,
+             except_: Any = None, volatile: bool = False, local: bool = False) -> None:  # fmt: skip
+        """As `AsyncServer.emit`."""
+        to = to or room
+        skip = names(skip_sid) + names(except_) if skip_sid or except_ else ()
+        if callback is not None:
+            self._ask(Asked(False, callback=callback), event, data, to, skip, namespace, None, volatile)
+        elif self._add_emit(event, data, to, skip, namespace, volatile, local):
+            self._running().flush()
+
+    def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
+             callback: Optional[Callable] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
+        """Emits the event `message`."""
+        self.emit("message", data, to, room, skip_sid, namespace, callback, ignore_queue, **kwargs)
+
+    def call(self, event: str, data: Any = None, to: Optional[str] = None, sid: Optional[str] = None, namespace: Optional[str] = None,
+             timeout: Optional[float] = 60, ignore_queue: bool = False) -> Any:  # fmt: skip
+        """As `AsyncServer.call`."""
+        to = to or sid
+        if to is None:
+            raise ValueError("call() needs the client that it is for")
+        client = self._client(to, namespace)
+        future: concurrent.futures.Future = concurrent.futures.Future()
+        self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
+        return unwrapped(future.result())
+
+    def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
+                 namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> List[Any]:  # fmt: skip
+        """As `AsyncServer.call_all`."""
+        future: concurrent.futures.Future = concurrent.futures.Future()
+        skip = names(skip_sid) + names(except_)
+        self._ask(Asked(True, future), event, data, to or room, skip, namespace, timeout)
+        return future.result()
+
+    # ---- rooms, clients and sessions --------------------------------------------------------------------------------------------
+
+    def _do(self, kind: int, client: Client, **how: Any) -> None:
+        engine = self._running()
+        engine.add(kind, client.socket, **how)
+        engine.flush()
+
+    def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
+        """Puts a client into a room; several rooms may be given as a list."""
+        self._do(_ffi.OP_JOIN, self._client(sid, namespace), rooms=names(room))
+
+    def leave_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
+        """Takes a client out of a room."""
+        client = self._sids.get(sid)
+        if client is not None:
+            self._do(_ffi.OP_LEAVE, client, rooms=names(room))
+
+    def close_room(self, room: Any, namespace: Optional[str] = None) -> None:
+        """Takes everybody out of a room."""
+        self._running().move(self._target(room, namespace=namespace), names(room), join=False)
+
+    def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> List[FetchedSocket]:
+        """As `AsyncServer.fetch_sockets`."""
+        future: concurrent.futures.Future = concurrent.futures.Future()
+        with self._books:
+            token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
+            self._asked[token] = Asked(True, future)
+        return future.result()
+
+    def disconnect(self, sid: str, namespace: Optional[str] = None, ignore_queue: bool = False, *, close: bool = False,
+                   silent: bool = False) -> None:  # fmt: skip
+        """Disconnects a client from its namespace, with `close` from all of them; with `silent` its connection is closed without a word.
+
+        A client that has left is no error.
+        """
+        client = self._sids.get(sid)
+        if client is not None:
+            self._do(_ffi.OP_DISCONNECT, client, flags=close_flags(close, silent))
+
+    def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
+        """Puts all clients of a namespace, or of the rooms `to`, into rooms."""
+        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=True)
+
+    def sockets_leave(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
+        """Takes all clients of a namespace, or of the rooms `to`, out of rooms."""
+        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=False)
+
+    def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
+        """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
+        self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+
+    def get_session(self, sid: str, namespace: Optional[str] = None) -> Dict[str, Any]:
+        """The session of a client: what was saved, at first an empty dict."""
+        client = self._client(sid, namespace)
+        if client.session is None:
+            client.session = {}
+        return client.session
+
+    def save_session(self, sid: str, session: Dict[str, Any], namespace: Optional[str] = None) -> None:
+        """Keeps a dict with a client, until it leaves."""
+        self._client(sid, namespace).session = session
+
+    @contextlib.contextmanager
+    def session(self, sid: str, namespace: Optional[str] = None) -> Iterator[Dict[str, Any]]:
+        """`with sio.session(sid) as session:` gives the session, and saves it at the end."""
+        session = self.get_session(sid, namespace)
+        yield session
+        self.save_session(sid, session, namespace)
+
+    # ---- threads ----------------------------------------------------------------------------------------------------------------
+
+    def start_background_task(self, target: Callable, *args: Any, **kwargs: Any) -> threading.Thread:
+        """A thread for a function; it does not keep the interpreter from exiting."""
+        thread = threading.Thread(target=target, args=args, kwargs=kwargs, daemon=True)
+        thread.start()
+        return thread
+
+    def sleep(self, seconds: float = 0) -> None:
+        """`time.sleep`."""
+        time.sleep(seconds)

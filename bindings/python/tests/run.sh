@@ -1,0 +1,35 @@
+#!/bin/sh
+# Tests the Python package: its own suite, the client tests on its testbed, and the chat in a browser. See tests/README.md.
+#
+# SOCKEYE_LIBRARY  the library (default target/dist/lib/libsockeye.so)
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+export SOCKEYE_LIBRARY="${SOCKEYE_LIBRARY:-$root/target/dist/lib/libsockeye.so}"
+venv="$root/target/venv-python"
+
+[ -f "$SOCKEYE_LIBRARY" ] || { echo "run.sh: $SOCKEYE_LIBRARY is missing: build it first" >&2; exit 2; }
+
+if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/requirements.txt"
+fi
+(cd "$root/tests/clients/node" && npm install --package-lock=false --no-audit --no-fund --silent)
+
+failed=0
+(cd "$here/.." && PYTHONPATH=. "$venv/bin/pytest" -q -p no:cacheprovider) || failed=1
+
+# What the C testbed is held to, but for what the package does not offer (bare Engine.IO, options of the environment).
+log="$root/target/python-clients.log"
+(cd "$root/tests/clients/node" &&
+    PATH="$venv/bin:$PATH" TESTBED="$here/testbed.py" DELIVERIES=poll,thread SERVER_SIDE=0 node --test --test-reporter=spec --test-concurrency=2 \
+        messaging.test.js namespaces.test.js rooms.test.js connections.test.js protocol-socket.test.js) > "$log" 2>&1 || failed=1
+(cd "$root/tests/clients/node" &&
+    PATH="$venv/bin:$PATH" PYTHONPATH="$here/.." node --test --test-reporter=spec chat-python.test.js) >> "$log" 2>&1 || failed=1
+[ "$failed" = 0 ] || sed -n '/failing tests/,$p' "$log"
+sed -n 's/^ℹ \(tests\|pass\|fail\|cancelled\|skipped\) /python, node: \1 /p' "$log"
+
+[ "$failed" = 0 ] || { echo "bindings/python: FAILED" >&2; exit 1; }
+echo "bindings/python: all passed"

@@ -1,0 +1,237 @@
+"""Handlers of both servers, driven by python-socketio's client: what they are given, and what becomes of what they give."""
+
+import asyncio
+import time
+
+import pytest
+import socketio
+from conftest import eventually
+
+import sockeye_io
+
+
+def test_an_event_gives_its_arguments_and_the_result_is_the_acknowledgement(host, connect):
+    host.sio.on("one", host.handler(lambda sid, *args: list(args)))
+    host.sio.on("several", host.handler(lambda sid, a, b: (b, a)))
+    host.sio.on("nothing", host.handler(lambda sid: None))
+    host.start()
+    client = connect(host)
+    assert client.call("one", ("x", 2)) == ["x", 2]
+    assert client.call("several", ("x", {"y": None})) == ({"y": None}, "x")
+    assert client.call("nothing") is None
+
+
+def test_decorators_name_handlers(host, connect):
+    @host.sio.event
+    def greet(sid, name):
+        return f"hello {name}"
+
+    @host.sio.event(namespace="/other")
+    def where(sid):
+        return "other"
+
+    @host.sio.on("with space")
+    def spaced(sid):
+        return True
+
+    host.start()
+    assert connect(host).call("greet", "Ann") == "hello Ann"
+    assert connect(host, "/other").call("where", namespace="/other") == "other"
+    assert connect(host).call("with space") is True
+
+
+def test_catch_all_handlers_take_what_nobody_else_does(host, connect):
+    host.sio.on("known", host.handler(lambda sid: "known"))
+    host.sio.on("*", host.handler(lambda event, sid, *args: [event, *args]))
+    host.sio.on("*", host.handler(lambda event, namespace, sid, *args: [event, namespace]), namespace="*")
+    host.start()
+    client = connect(host)
+    assert client.call("known") == "known"
+    assert client.call("other", 1) == ["other", 1]
+    assert connect(host, "/any").call("other", namespace="/any") == ["other", "/any"]
+
+
+def test_binary_is_found_at_any_depth_in_both_directions(host, connect):
+    seen = []
+    host.sio.on("bin", host.handler(lambda sid, value: (seen.append(value), value)[1]))
+    host.start()
+    value = {"list": [b"\x00\xff", {"deep": b""}], "_placeholder": False, "text": "\u00e9\U0001f600"}
+    assert connect(host).call("bin", value) == value
+    assert seen == [value]
+
+
+def test_connect_gets_environ_and_auth_and_may_refuse_with_data(host, connect):
+    seen = []
+
+    def on_connect(sid, environ, auth):
+        seen.append((environ["QUERY_STRING"], environ["HTTP_X_TOKEN"], environ["REMOTE_ADDR"], auth))
+        if auth["name"] == "Eve":
+            raise sockeye_io.ConnectionRefusedError("not you", {"code": 7})
+        return auth["name"] != "Mallory"
+
+    host.sio.on("connect", host.handler(on_connect))
+    host.start()
+    connect(host, auth={"name": "Ann"}, headers={"X-Token": "t"})
+    assert "EIO=4" in seen[0][0] and seen[0][1:] == ("t", "127.0.0.1", {"name": "Ann"})
+    for name, message in (("Eve", {"message": "not you", "data": {"code": 7}}), ("Mallory", {"message": "Connection rejected by server"})):
+        refused = []
+        client = socketio.Client(reconnection=False)
+        client.on("connect_error", refused.append)
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            client.connect(host.url, auth={"name": name}, headers={"X-Token": "t"}, wait_timeout=5)
+        assert refused == [message]
+
+
+def test_connect_may_take_two_arguments_and_disconnect_one(host, connect):
+    seen = []
+    host.sio.on("connect", host.handler(lambda sid, environ: seen.append("connect")))
+    host.sio.on("disconnect", host.handler(lambda sid: seen.append("disconnect")))
+    host.start()
+    connect(host, auth={"any": 1}).disconnect()
+    eventually(lambda: seen == ["connect", "disconnect"])
+
+
+def test_disconnect_is_told_the_reason_with_session_and_rooms_still_there(host, connect):
+    seen = []
+
+    async def left_async(sid, reason):
+        seen.append((reason, sorted(host.sio.rooms(sid)) == sorted([sid, "r"]), await host.sio.get_session(sid)))
+
+    def left(sid, reason):
+        seen.append((reason, sorted(host.sio.rooms(sid)) == sorted([sid, "r"]), host.sio.get_session(sid)))
+
+    host.sio.on("disconnect", left_async if host.asynchronous else left)
+    host.sio.on("sid", host.handler(lambda sid: sid))
+    host.start()
+    client = connect(host)
+    sid = client.call("sid")
+    host.call("enter_room", sid, "r")
+    host.call("save_session", sid, {"name": "Ann"})
+    client.disconnect()
+    eventually(lambda: seen)
+    # This client closes its connection before what it sent last is surely out.
+    reasons = (host.sio.reason.CLIENT_DISCONNECT, host.sio.reason.TRANSPORT_CLOSE)
+    assert seen[0][0] in reasons and seen[0][1:] == (True, {"name": "Ann"})
+    with pytest.raises(KeyError):
+        host.call("get_session", sid)
+
+
+def test_an_exception_is_logged_with_its_traceback_and_the_socket_lives(host, connect, caplog):
+    def fails(sid):
+        raise RuntimeError("what a pity")
+
+    host.sio.on("fails", host.handler(fails))
+    host.sio.on("alive", host.handler(lambda sid: True))
+    host.sio.on("odd", host.handler(lambda sid: object()))
+    host.start()
+    client = connect(host)
+    client.emit("fails")
+    client.emit("odd", callback=lambda: None)
+    assert client.call("alive") is True
+    eventually(lambda: "what a pity" in caplog.text and "acknowledgement of 'odd'" in caplog.text)
+    assert "in fails" in caplog.text
+
+
+def test_arguments_that_python_cannot_read_cost_only_their_event(host, connect, caplog):
+    host.sio.on("ack", host.handler(lambda sid, value: value))
+    host.start()
+    import websocket
+
+    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
+    raw.recv()
+    raw.send("40")
+    raw.recv()
+    raw.send('420["ack",' + "9" * 5000 + "]")
+    raw.send('421["ack",' + "[" * 1000 + "]" * 1000 + "]")
+    raw.send('422["ack","after"]')
+    # Some versions of Python read the deep one.
+    while not (answer := raw.recv()).startswith("432"):
+        pass
+    assert answer == '432["after"]'
+    raw.close()
+    assert "cannot be read" in caplog.text
+
+
+def test_events_without_a_handler_are_not_acknowledged(host, connect):
+    host.start()
+    with pytest.raises(socketio.exceptions.TimeoutError):
+        connect(host).call("nobody", timeout=0.3)
+
+
+def test_classes_of_handlers(make, connect):
+    host = make()
+    base = sockeye_io.AsyncNamespace if host.asynchronous else sockeye_io.Namespace
+
+    class Plain(base):
+        def on_connect(self, sid, environ):
+            self.seen = environ["PATH_INFO"]
+
+        def on_where(self, sid, *args):
+            return [self.namespace, *args]
+
+    host.sio.register_namespace(Plain("/plain"))
+    with pytest.raises(ValueError):
+        host.sio.register_namespace(object())
+    host.start()
+    assert connect(host, "/plain").call("where", 1, namespace="/plain") == ["/plain", 1]
+
+
+def test_a_class_may_find_its_handlers_itself(make, connect):
+    host = make()
+    if host.asynchronous:
+
+        class Own(sockeye_io.AsyncNamespace):
+            async def trigger_event(self, event, *args):
+                return [event, len(args)] if event not in ("connect", "disconnect") else None
+
+    else:
+
+        class Own(sockeye_io.Namespace):
+            def trigger_event(self, event, *args):
+                return [event, len(args)] if event not in ("connect", "disconnect") else None
+
+    host.sio.register_namespace(Own("/own"))
+    host.start()
+    assert connect(host, "/own").call("what", "x", namespace="/own") == ["what", 2]
+
+
+def test_handlers_of_one_client_wait_for_each_other_if_asked_to(make, connect):
+    host = make(async_handlers=False)
+    order = []
+
+    async def slow_async(sid, n):
+        await asyncio.sleep(0.02)
+        order.append(n)
+
+    def slow(sid, n):
+        time.sleep(0.02)
+        order.append(n)
+
+    host.sio.on("slow", slow_async if host.asynchronous else slow)
+    host.sio.on("end", host.handler(lambda sid: order.append("end")))
+    host.start()
+    client = connect(host)
+    for n in range(5):
+        client.emit("slow", n)
+    client.call("end")
+    assert order == [0, 1, 2, 3, 4, "end"]
+
+
+def test_clients_are_let_in_before_their_handler_if_asked_to(make, connect):
+    host = make(always_connect=True)
+    left = []
+    host.sio.on("connect", host.handler(lambda sid, environ: False))
+    host.sio.on("disconnect", host.handler(lambda sid, reason: left.append(reason)))
+    host.start()
+    client = connect(host)
+    eventually(lambda: not client.connected and left == ["server disconnect"])
+
+
+def test_handlers_may_be_added_while_the_server_runs(host, connect):
+    host.start()
+    host.sio.on("late", host.handler(lambda sid: "late"), namespace="/late")
+    assert connect(host, "/late").call("late", namespace="/late") == "late"
+    assert "/nowhere" not in host.sio.handlers
+    client = socketio.Client(reconnection=False)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        client.connect(host.url, namespaces=["/nowhere"], wait_timeout=5)
