@@ -70,7 +70,7 @@ def parse_options():
     parser.add_argument("--hold-seconds", type=float, default=300, help="how long `hold` holds its connections (300)")
     parser.add_argument("--scenarios", type=names(SCENARIOS), default=DEFAULT_SCENARIOS, help=f"of {','.join(SCENARIOS)}")
     known = tuple(servers.BUILDERS)
-    parser.add_argument("--servers", type=names(known), default=known, help=f"of {','.join(known)}")
+    parser.add_argument("--servers", type=names(known), default=servers.USUAL, help=f"of {','.join(known)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run, the medians and the figures there")
     default = servers.ROOT / "target" / "bench"
     parser.add_argument("--build-dir", type=Path, default=default, help="where programs are built (target/bench)")

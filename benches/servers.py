@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,13 +95,34 @@ def build_node(name, build_dir):
     return Server(name, ["node", str(directory / "server.js")], {"NODE_ENV": "production"})
 
 
+def build_python(name, _build_dir):
+    run(["make", "--no-print-directory", "-C", str(ROOT), "lib"])
+    environment = {"DELIVERY": "poll", "SOCKEYE_LIBRARY": str(ROOT / "target" / "dist" / "lib" / "libsockeye.so")}
+    return Server(name, [sys.executable, str(ROOT / "bindings" / "python" / "tests" / "testbed.py")], environment)
+
+
+def build_python_socketio(name, build_dir):
+    package, venv = BENCHES / "peers" / "python", build_dir / "python"
+    run([sys.executable, "-m", "venv", str(venv)])
+    pip = [str(venv / "bin" / "pip"), "install", "--quiet", "-r", str(package / "requirements.txt")]
+    result = subprocess.run(pip, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise Unavailable(f"its packages cannot be installed: {last_line(result.stderr)}")
+    return Server(name, [str(venv / "bin" / "python"), str(package / "server.py")])
+
+
 BUILDERS = {
     "floor": build_floor,
     "sockeye-inline": build_sockeye,
     "sockeye-poll": build_sockeye,
     "socketioxide": build_socketioxide,
     "node": build_node,
+    "sockeye-python": build_python,
+    "python-socketio": build_python_socketio,
 }
+
+# Those that take part unless others are named: the slow ones of Python would take most of the time.
+USUAL = tuple(name for name in BUILDERS if "python" not in name)
 
 
 def cargo_build(package, binary, build_dir):
