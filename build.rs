@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 14] = [
+const CHAPTERS: [&str; 15] = [
     "constants",
     "types",
     "library",
@@ -16,6 +16,7 @@ const CHAPTERS: [&str; 14] = [
     "sockets",
     "emit",
     "many",
+    "cluster",
     "metrics",
     "log",
     "json",

@@ -91,7 +91,8 @@
 
 // An acknowledgement that an emission with `SOCKEYE_EXPECT_ACK` asked for; `token` is that emission's. `status` 0: `data` has the
 // arguments; TIMEOUT, GONE or CLOSED: none came. A broadcast gives one with `SOCKEYE_EVENT_PARTIAL` for each reply, then one
-// without it (`socket` 0), with `status` 0 or TIMEOUT and `data` `{"expected":n,"received":m}`.
+// without it (`socket` 0), with `status` 0 or TIMEOUT and `data` `{"expected":n,"received":m}`; in a cluster also `"servers":{"expected":n,
+// "received":m}`, the other servers and those that have said who their receivers are. Replies from other servers have `socket` 0.
 #define SOCKEYE_EVENT_ACK 6
 
 // A socket is about to leave; `name` is the reason, `data` has the rooms it was in (see `SOCKEYE_EVENT_DISCONNECT`).
@@ -110,7 +111,8 @@
 // Replies of the other servers to `sockeye_server_emit`; partial and final as in `SOCKEYE_EVENT_ACK`.
 #define SOCKEYE_EVENT_SERVER_ACK 11
 
-// Completion of `sockeye_sockets_fetch`: `data` is a JSON array of `{"id","handshake","rooms","data"}`.
+// Completion of `sockeye_sockets_fetch`: `data` is a JSON array of `{"id","handshake","rooms","data"}`. With `status` TIMEOUT or CLOSED it has
+// those that came, and `name` is `{"expected":n,"received":m}`: the other servers, and those that have answered.
 #define SOCKEYE_EVENT_SOCKETS 12
 
 // `SOCKEYE_NSP_ROOM_EVENTS`: `name` is the room, `status` a `SOCKEYE_ROOM_*`, `socket` who joined or left.
@@ -144,6 +146,13 @@
 // `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
 // sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 #define SOCKEYE_EVENT_CLOSING 23
+
+// The broker of the cluster is lost, or was not reached; it is tried again, and meanwhile this server works alone. In the default queue;
+// `name` is the adapter's kind, `data` `{"reason":…}`.
+#define SOCKEYE_EVENT_ADAPTER_DOWN 24
+
+// The broker of the cluster is reached: what other servers say from now on is heard. `name` is the adapter's kind.
+#define SOCKEYE_EVENT_ADAPTER_UP 25
 
 // `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 // `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
@@ -896,6 +905,18 @@ typedef struct sockeye_metrics {
   uint64_t log_lines_left_out;
   // LOG events that were dropped because the queue was half full.
   uint64_t log_lines_dropped;
+  // Messages for the cluster's other servers that were not published: no room in the queue, or not to be written.
+  uint64_t adapter_unsent;
+  // Messages for the other servers that may be lost: the broker did not confirm them before its connection broke.
+  uint64_t adapter_unconfirmed;
+  // Messages of other servers that could not be read.
+  uint64_t adapter_malformed;
+  // Answers of other servers that nobody waits for, or not any more.
+  uint64_t adapter_stray;
+  // Requests that not all servers answered in time.
+  uint64_t adapter_timeouts;
+  // Times that the broker was lost.
+  uint64_t adapter_downs;
 } sockeye_metrics;
 
 // What waits in a queue; see `sockeye_queue_get_metrics`.
@@ -1333,6 +1354,22 @@ sockeye_result sockeye_server_emit(struct sockeye_engine *engine,
 sockeye_result sockeye_server_count(struct sockeye_engine *engine,
                                     sockeye_nsp nsp,
                                     sockeye_token *token_out);
+
+// Joins the engine to a cluster, once, and before it listens: what is emitted earlier stays on this server. `kind` is `redis`, `json` an
+// object with its options:
+//
+// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey;
+// `key` (`socket.io`), `requestsTimeout` (5000, milliseconds) and `publishOnSpecificResponseChannel` (false) as in the official adapter;
+// `publishQueueBytes` (16 MiB): what may wait while the broker is not reached; what is published beyond that is dropped and counted.
+//
+// Official Node servers with `@socket.io/redis-adapter` 8, and emitters, can be in the same cluster. Returns at once; ADAPTER_UP tells that
+// the broker is reached. INVALID names the option that is wrong, and never shows the URL; UNSUPPORTED: a kind or a URL that this build
+// does not have, or a bare engine.
+sockeye_result sockeye_engine_set_adapter(struct sockeye_engine *engine,
+                                          const char *kind,
+                                          size_t len,
+                                          const char *json,
+                                          size_t json_len);
 
 // Writes the engine's metrics into `*out`, whose `size` the caller sets to `sizeof(sockeye_metrics)` before. Waits for no I/O thread;
 // each number is right by itself, two of them may be some packets apart. Also after `sockeye_engine_close`.

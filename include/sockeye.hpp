@@ -472,6 +472,10 @@ public:
         const auto call = [&](auto out) { return sockeye_engine_new_json(json.data(), json.size(), out); };
         return detail::take<Engine, sockeye_engine *>(call);
     }
+    // Joins a cluster, before the engine listens; the adapter's options as a JSON object.
+    Status set_adapter(std::string_view kind, std::string_view json) const noexcept {
+        return sockeye_engine_set_adapter(get(), kind.data(), kind.size(), json.data(), json.size());
+    }
     // Answers requests below `prefix`, outside of the Socket.IO path, with the files of a folder.
     Status mount(std::string_view prefix, std::string_view dir) const noexcept {
         return sockeye_engine_mount(get(), prefix.data(), prefix.size(), dir.data(), dir.size());

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("sys", &[]),
     ("queue", &["sys"]),
     ("server", &["proto", "queue", "sys"]),
-    ("cluster", &["server"]),
+    ("cluster", &["proto", "queue", "server", "sys"]),
     ("net", &["proto", "queue", "server", "sys"]),
     ("options", &["proto", "server", "net"]),
     ("ffi", &["proto", "queue", "server", "net", "cluster", "options", "sys"]),

@@ -60,7 +60,8 @@ pub const SOCKEYE_EVENT_CONNECT: u32 = 4;
 pub const SOCKEYE_EVENT_MESSAGE: u32 = 5;
 /// An acknowledgement that an emission with `SOCKEYE_EXPECT_ACK` asked for; `token` is that emission's. `status` 0: `data` has the
 /// arguments; TIMEOUT, GONE or CLOSED: none came. A broadcast gives one with `SOCKEYE_EVENT_PARTIAL` for each reply, then one
-/// without it (`socket` 0), with `status` 0 or TIMEOUT and `data` `{"expected":n,"received":m}`.
+/// without it (`socket` 0), with `status` 0 or TIMEOUT and `data` `{"expected":n,"received":m}`; in a cluster also `"servers":{"expected":n,
+/// "received":m}`, the other servers and those that have said who their receivers are. Replies from other servers have `socket` 0.
 pub const SOCKEYE_EVENT_ACK: u32 = 6;
 /// A socket is about to leave; `name` is the reason, `data` has the rooms it was in (see `SOCKEYE_EVENT_DISCONNECT`).
 pub const SOCKEYE_EVENT_DISCONNECTING: u32 = 7;
@@ -73,7 +74,8 @@ pub const SOCKEYE_EVENT_UPGRADE: u32 = 9;
 pub const SOCKEYE_EVENT_SERVER_MESSAGE: u32 = 10;
 /// Replies of the other servers to `sockeye_server_emit`; partial and final as in `SOCKEYE_EVENT_ACK`.
 pub const SOCKEYE_EVENT_SERVER_ACK: u32 = 11;
-/// Completion of `sockeye_sockets_fetch`: `data` is a JSON array of `{"id","handshake","rooms","data"}`.
+/// Completion of `sockeye_sockets_fetch`: `data` is a JSON array of `{"id","handshake","rooms","data"}`. With `status` TIMEOUT or CLOSED it has
+/// those that came, and `name` is `{"expected":n,"received":m}`: the other servers, and those that have answered.
 pub const SOCKEYE_EVENT_SOCKETS: u32 = 12;
 /// `SOCKEYE_NSP_ROOM_EVENTS`: `name` is the room, `status` a `SOCKEYE_ROOM_*`, `socket` who joined or left.
 pub const SOCKEYE_EVENT_ROOM: u32 = 13;
@@ -97,6 +99,12 @@ pub const SOCKEYE_EVENT_OUTBOUND_LOW: u32 = 21;
 /// `sockeye_engine_drain` makes progress; in the default queue, at its start and end, and between about each second or tenth of the
 /// sessions. `status` is the sessions that are left, `data` `{"sessions":n,"total":m}` with those at the start.
 pub const SOCKEYE_EVENT_CLOSING: u32 = 23;
+
+/// The broker of the cluster is lost, or was not reached; it is tried again, and meanwhile this server works alone. In the default queue;
+/// `name` is the adapter's kind, `data` `{"reason":…}`.
+pub const SOCKEYE_EVENT_ADAPTER_DOWN: u32 = 24;
+/// The broker of the cluster is reached: what other servers say from now on is heard. `name` is the adapter's kind.
+pub const SOCKEYE_EVENT_ADAPTER_UP: u32 = 25;
 
 /// `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 /// `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered

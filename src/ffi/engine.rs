@@ -11,7 +11,6 @@ use super::constants::*;
 use super::events::sockeye_queue;
 use super::limits::limits_of;
 use super::types::*;
-use crate::cluster::Memory;
 use crate::net::Engine;
 use crate::net::http::{Cookie, Cors, HttpCompression, StaticDir, toggle};
 use crate::options::Options;
@@ -167,7 +166,7 @@ pub unsafe extern "C" fn sockeye_engine_new_json(
 fn start(options: Options) -> Outcome<*mut sockeye_engine> {
     let (server, net) = options.into_configs()?;
     sys::count_forks();
-    let server = Arc::new(Server::new(server, Box::new(Memory)));
+    let server = Arc::new(Server::new(server));
     let engine = Engine::start(server, net)
         .map_err(|error| Error::new(Code::Io, format!("the engine's threads cannot start: {error}")))?;
     Ok(Box::into_raw(Box::new(sockeye_engine {

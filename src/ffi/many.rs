@@ -121,7 +121,7 @@ pub unsafe extern "C" fn sockeye_server_emit(
                 if wants_ack && ack_out.is_null() {
                     return Err(null("ack_out"));
                 }
-                with_outbox(|out| engine.server().server_emit(nsp, wants_ack, out))
+                with_outbox(|out| engine.server().server_emit(nsp, emission, out))
             })?;
             if let Some(out) = ack_out.as_mut() {
                 *out = token.unwrap_or(0);

@@ -141,6 +141,12 @@ fn counts_of(snapshot: &Snapshot) -> sockeye_metrics {
         request_timeouts: snapshot.count(Count::RequestTimeouts),
         log_lines_left_out: snapshot.count(Count::LogLinesLeftOut),
         log_lines_dropped: snapshot.count(Count::LogLinesDropped),
+        adapter_unsent: snapshot.count(Count::AdapterUnsent),
+        adapter_unconfirmed: snapshot.count(Count::AdapterUnconfirmed),
+        adapter_malformed: snapshot.count(Count::AdapterMalformed),
+        adapter_stray: snapshot.count(Count::AdapterStray),
+        adapter_timeouts: snapshot.count(Count::AdapterTimeouts),
+        adapter_downs: snapshot.count(Count::AdapterDowns),
         ..sockeye_metrics::default()
     }
 }
@@ -152,14 +158,13 @@ fn values<const N: usize>(counters: &[Counter; N]) -> [u64; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Memory;
     use crate::options::Options;
     use crate::server::{COUNTS, Server};
 
     #[test]
     fn each_count_has_a_field_of_the_struct() {
         let (config, _) = Options::default().into_configs().unwrap();
-        let server = Server::new(config, Box::new(Memory));
+        let server = Server::new(config);
         for (at, (count, ..)) in COUNTS.iter().enumerate() {
             server.metrics.add(*count, 7_000_000_001 + at as u64);
         }

@@ -13,6 +13,7 @@
 
 mod boundary;
 mod close;
+mod cluster;
 mod constants;
 mod convert;
 mod emit;
@@ -30,6 +31,7 @@ mod takeover;
 mod types;
 
 pub use close::*;
+pub use cluster::*;
 pub use constants::*;
 pub use emit::*;
 pub use engine::*;

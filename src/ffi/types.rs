@@ -453,6 +453,18 @@ pub struct sockeye_metrics {
     pub log_lines_left_out: u64,
     /// LOG events that were dropped because the queue was half full.
     pub log_lines_dropped: u64,
+    /// Messages for the cluster's other servers that were not published: no room in the queue, or not to be written.
+    pub adapter_unsent: u64,
+    /// Messages for the other servers that may be lost: the broker did not confirm them before its connection broke.
+    pub adapter_unconfirmed: u64,
+    /// Messages of other servers that could not be read.
+    pub adapter_malformed: u64,
+    /// Answers of other servers that nobody waits for, or not any more.
+    pub adapter_stray: u64,
+    /// Requests that not all servers answered in time.
+    pub adapter_timeouts: u64,
+    /// Times that the broker was lost.
+    pub adapter_downs: u64,
 }
 
 /// What waits in a queue; see `sockeye_queue_get_metrics`.

@@ -137,6 +137,9 @@ impl Engine {
                 // What was handed over too late for the last turn is closed, not kept.
                 peers.inbox(index).take();
                 if peers.ended() {
+                    if let Some(adapter) = server.adapter() {
+                        adapter.close(&server);
+                    }
                     let now_us = server.now_us();
                     server.log_left_out(now_us);
                     server.log(now_us, Level::Info, Target::Engine, "closed", |fields| fields);

@@ -98,6 +98,8 @@ impl Shard {
             }
             Request::Namespace { client, .. } => client.clone(),
             Request::Socket(socket) => socket.client.clone(),
+            // Acknowledged, and by no shard.
+            Request::Reply(_) => return,
         };
         let key = self.session_of(&client);
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };

@@ -1,10 +1,12 @@
-//! Acknowledgements that the host waits for: of one client, or of all receivers of a broadcast.
+//! Acknowledgements that are waited for: of one client, or of all receivers of a broadcast, on this server and on the others of a cluster.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::adapter::Asker;
 use super::namespace::Namespace;
+use crate::proto::ack_id::AckId;
 use crate::queue::{Event, Outbox};
 
 use super::event::{EVENT_ACK, FLAG_PARTIAL, STATUS_OK};
@@ -19,31 +21,91 @@ pub enum Awaited {
 
 /// A broadcast that waits for replies.
 pub struct BroadcastAck {
+    /// The host's; 0 if another server asked.
     pub token: u64,
     pub nsp: Arc<Namespace>,
     /// The id on the wire, the same for all receivers.
     pub wire_id: u64,
+    /// The server that gets the replies instead of the host.
+    pub asker: Option<Box<dyn Asker>>,
     state: Mutex<Progress>,
 }
 
 #[derive(Default)]
 struct Progress {
     received: usize,
-    /// Empty until it is known who got the broadcast; a reply may be faster than that.
     receivers: Vec<u64>,
+    /// Set when it is known who got the broadcast here; a reply may be faster than that.
+    knows_receivers: bool,
+    /// None on a server alone.
+    others: Option<Others>,
     done: bool,
 }
 
-impl BroadcastAck {
-    /// One that expects nothing yet.
-    pub fn new(token: u64, nsp: Arc<Namespace>, wire_id: u64) -> BroadcastAck {
-        BroadcastAck { token, nsp, wire_id, state: Mutex::default() }
+/// What the other servers have told.
+#[derive(Default)]
+struct Others {
+    /// How many there are, once that is known.
+    expected: Option<usize>,
+    /// How many have said how many receivers they have, and the sum of those.
+    heard: usize,
+    receivers: usize,
+}
+
+impl Progress {
+    fn expected(&self) -> usize {
+        self.receivers.len() + self.others.as_ref().map_or(0, |others| others.receivers)
     }
 
-    /// Tells who has to answer; completes at once if nobody has.
+    fn is_complete(&self) -> bool {
+        let heard =
+            self.others.as_ref().is_none_or(|others| others.expected.is_some_and(|count| others.heard >= count));
+        heard && self.knows_receivers && self.received >= self.expected()
+    }
+}
+
+impl BroadcastAck {
+    /// One that expects nothing yet; with `others`, replies from other servers too.
+    pub fn new(
+        token: u64,
+        nsp: Arc<Namespace>,
+        wire_id: u64,
+        asker: Option<Box<dyn Asker>>,
+        others: bool,
+    ) -> BroadcastAck {
+        let others = others.then(Others::default);
+        BroadcastAck { token, nsp, wire_id, asker, state: Mutex::new(Progress { others, ..Progress::default() }) }
+    }
+
+    /// The id as packets carry it.
+    pub fn ack_id(&self) -> AckId {
+        AckId::from_u64(self.wire_id)
+    }
+
+    /// Tells who has to answer here; completes at once if nobody has.
     pub fn expect(&self, receivers: Vec<u64>, out: &mut Outbox, time_us: u64) {
         let mut state = self.state.lock();
         state.receivers = receivers;
+        state.knows_receivers = true;
+        self.complete_if_due(&mut state, out, time_us);
+    }
+
+    /// Tells how many other servers have to say how many receivers they have.
+    pub fn expect_servers(&self, count: usize, out: &mut Outbox, time_us: u64) {
+        let mut state = self.state.lock();
+        if let Some(others) = &mut state.others {
+            others.expected = Some(count);
+        }
+        self.complete_if_due(&mut state, out, time_us);
+    }
+
+    /// Another server has so many receivers.
+    pub fn server_has(&self, receivers: usize, out: &mut Outbox, time_us: u64) {
+        let mut state = self.state.lock();
+        if let Some(others) = &mut state.others {
+            others.heard += 1;
+            others.receivers = others.receivers.saturating_add(receivers);
+        }
         self.complete_if_due(&mut state, out, time_us);
     }
 
@@ -58,6 +120,11 @@ impl BroadcastAck {
         self.complete_if_due(&mut state, out, time_us);
     }
 
+    /// Whether the host has been told the end.
+    pub fn is_done(&self) -> bool {
+        self.state.lock().done
+    }
+
     /// No reply counts any more: the time is over, or the engine closes. Gives those who may still owe one.
     pub fn end(&self, status: i32, out: &mut Outbox, time_us: u64) -> Vec<u64> {
         let mut state = self.state.lock();
@@ -68,14 +135,23 @@ impl BroadcastAck {
     }
 
     fn complete_if_due(&self, state: &mut Progress, out: &mut Outbox, time_us: u64) {
-        if !state.done && state.received == state.receivers.len() {
+        if !state.done && state.is_complete() {
             self.complete(state, STATUS_OK, out, time_us);
         }
     }
 
     fn complete(&self, state: &mut Progress, status: i32, out: &mut Outbox, time_us: u64) {
+        // Another server counts for itself.
+        if self.asker.is_some() {
+            return;
+        }
         state.done = true;
-        let data = format!("{{\"expected\":{},\"received\":{}}}", state.receivers.len(), state.received);
+        let mut data = format!("{{\"expected\":{},\"received\":{}", state.expected(), state.received);
+        if let Some(others) = &state.others {
+            let expected = others.expected.map_or("null".to_owned(), |count| count.to_string());
+            data.push_str(&format!(",\"servers\":{{\"expected\":{expected},\"received\":{}}}", others.heard));
+        }
+        data.push('}');
         let event = Event {
             kind: EVENT_ACK,
             nsp: self.nsp.id,

@@ -288,7 +288,8 @@ impl Connection {
             }
             (Request::Namespace { name, .. }, _) => self.refuse(&name, Some("Invalid namespace"), None),
             // These are a shard's own.
-            (Request::Handshake { .. } | Request::Http { .. }, _) | (_, Decision::Answer { .. }) => {}
+            (Request::Handshake { .. } | Request::Http { .. } | Request::Reply(_), _)
+            | (_, Decision::Answer { .. }) => {}
         }
     }
 
@@ -485,8 +486,13 @@ fn acknowledged(
     };
     match awaited {
         Awaited::One(token) => cx.out.push_with(&socket.nsp.queue, &event(*token), write),
-        Awaited::Broadcast(broadcast) => broadcast.reply(cx.out, now_us, |out| {
-            out.push_with(&socket.nsp.queue, &event(broadcast.token), write);
+        Awaited::Broadcast(broadcast) => broadcast.reply(cx.out, now_us, |out| match &broadcast.asker {
+            None => out.push_with(&socket.nsp.queue, &event(broadcast.token), write),
+            Some(asker) => {
+                let mut args = Vec::new();
+                write(&mut args);
+                asker.answer(&String::from_utf8_lossy(&args), attachments);
+            }
         }),
     }
 }

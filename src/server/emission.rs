@@ -6,8 +6,10 @@ use super::backlog::Special;
 use super::budget::{KEY_MAX, PRIORITY_PACKET_MAX};
 use super::encoded::Encoded;
 use super::error::{Code, Error};
+use super::frames;
 use super::namespace::Namespace;
 use crate::proto::ack_id::AckId;
+use crate::proto::json;
 use crate::proto::socket_packet::EventParts;
 
 /// An event, encoded once, for one namespace.
@@ -91,6 +93,26 @@ impl<'a> Payload<'a> {
                 Some((EventParts { nsp, id, name_json, args, attachments: count }, attachments))
             }
             Payload::Prepared(_) => None,
+        }
+    }
+
+    /// The event's name and arguments as one JSON array, and the attachments that it has placeholders for.
+    pub fn data(&self, nsp: &str) -> (String, Vec<&'a [u8]>) {
+        match *self {
+            Payload::Parts { name_json, args, attachments } => {
+                let inner = json::trim(args.get(1..args.len().saturating_sub(1)).unwrap_or_default());
+                let comma = if inner.is_empty() { "" } else { "," };
+                (format!("[{name_json}{comma}{inner}]"), attachments.to_vec())
+            }
+            Payload::Prepared(prepared) => {
+                let text = std::str::from_utf8(frames::payload(&prepared.encoded.first)).unwrap_or_default();
+                // Engine.IO's type, Socket.IO's type and count, and the namespace, unless it is the first one.
+                let packet = text.get(2..).unwrap_or_default();
+                let packet = packet.trim_start_matches(|char: char| char.is_ascii_digit());
+                let packet = packet.strip_prefix('-').unwrap_or(packet);
+                let data = packet.strip_prefix(nsp).and_then(|rest| rest.strip_prefix(',')).unwrap_or(packet);
+                (data.to_owned(), prepared.encoded.attachments.iter().map(|frame| frames::payload(frame)).collect())
+            }
         }
     }
 

@@ -9,6 +9,7 @@ pub const EVENT_ACK: u32 = 6;
 pub const EVENT_DISCONNECTING: u32 = 7;
 pub const EVENT_DISCONNECT: u32 = 8;
 pub const EVENT_UPGRADE: u32 = 9;
+pub const EVENT_SERVER_MESSAGE: u32 = 10;
 pub const EVENT_SERVER_ACK: u32 = 11;
 pub const EVENT_SOCKETS: u32 = 12;
 pub const EVENT_ROOM: u32 = 13;
@@ -22,6 +23,8 @@ pub const EVENT_OUTBOUND_HIGH: u32 = 20;
 pub const EVENT_OUTBOUND_LOW: u32 = 21;
 pub const EVENT_HTTP: u32 = 22;
 pub const EVENT_CLOSING: u32 = 23;
+pub const EVENT_ADAPTER_DOWN: u32 = 24;
+pub const EVENT_ADAPTER_UP: u32 = 25;
 
 /// One reply of several.
 pub const FLAG_PARTIAL: u32 = 1;

@@ -186,6 +186,8 @@ fn limits(out: &mut Text, snapshot: &Snapshot) {
     out.labelled(Counter, "sockeye_dropped_packets_total", help, "cause", of(Family::Dropped));
     let help = "Times that a limit was passed, by what came of it.";
     out.labelled(Counter, "sockeye_limited_total", help, "what", of(Family::Limited));
+    let help = "What the adapter could not do, and what came that was nothing.";
+    out.labelled(Counter, "sockeye_adapter_total", help, "what", of(Family::Adapter));
     let help = "Lines of the log that the host did not get, by cause.";
     out.labelled(Counter, "sockeye_log_lines_dropped_total", help, "cause", of(Family::Log));
 }

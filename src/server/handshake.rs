@@ -56,7 +56,7 @@ fn date_text(seconds: u64) -> String {
 }
 
 /// Year, month and day of a day since 1970-01-01, by counting 400-year cycles that start in March.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let cycle = shifted.div_euclid(146_097);
     let day_of_cycle = shifted.rem_euclid(146_097);

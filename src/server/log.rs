@@ -56,9 +56,10 @@ pub enum Target {
     Limit,
     Queue,
     Loop,
+    Adapter,
 }
 
-const TARGETS: [(Target, &str); 9] = [
+const TARGETS: [(Target, &str); 10] = [
     (Target::Engine, "engine"),
     (Target::Listen, "listen"),
     (Target::Handshake, "handshake"),
@@ -68,6 +69,7 @@ const TARGETS: [(Target, &str); 9] = [
     (Target::Limit, "limit"),
     (Target::Queue, "queue"),
     (Target::Loop, "loop"),
+    (Target::Adapter, "adapter"),
 ];
 
 impl Target {

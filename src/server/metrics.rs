@@ -15,6 +15,8 @@ pub enum Family {
     Dropped,
     /// Times that a limit was passed, and what came of it: `sockeye_limited_total{what="…"}`.
     Limited,
+    /// What the adapter could not do, and what came that was nothing: `sockeye_adapter_total{what="…"}`.
+    Adapter,
     /// Lines of the log that the host did not get: `sockeye_log_lines_dropped_total{cause="…"}`.
     Log,
 }
@@ -76,6 +78,18 @@ counts! {
     LogLinesLeftOut: Log "rate",
     /// LOG events that were dropped because the queue was half full.
     LogLinesDropped: Log "queue",
+    /// Messages for the other servers that were not published: no room in the queue, or not to be written.
+    AdapterUnsent: Adapter "unsent",
+    /// Messages for the other servers that may be lost: the broker did not confirm them before its connection broke.
+    AdapterUnconfirmed: Adapter "unconfirmed",
+    /// Messages of other servers that could not be read.
+    AdapterMalformed: Adapter "malformed",
+    /// Answers that nobody waits for, or not any more.
+    AdapterStray: Adapter "stray",
+    /// Requests that not all servers answered in time.
+    AdapterTimeouts: Adapter "timeout",
+    /// Times that the broker was lost.
+    AdapterDowns: Adapter "down",
 }
 
 impl Count {

@@ -6,10 +6,12 @@
 
 mod acks;
 pub mod adapter;
+mod ask;
 mod atoms;
 mod backlog;
 mod budget;
 mod client;
+mod clustered;
 mod command;
 pub mod config;
 mod connection;
@@ -41,6 +43,8 @@ mod sid;
 mod slots;
 mod socket;
 
+pub use acks::BroadcastAck;
+pub use ask::write_remotes;
 pub use atoms::AtomCache;
 pub use budget::{Level, Notice};
 pub use client::{Client, Transport};
@@ -51,7 +55,7 @@ pub use drain::{Drain, Draining};
 pub use emission::{Emission, Payload, Prepared, Wish};
 pub use encoded::Encoded;
 pub use error::{Code, Error};
-pub use handshake::{Handshake, write_address};
+pub use handshake::{Handshake, civil, write_address};
 pub use limits::{Limits, OutboundPolicy, RatePolicy};
 pub use mailbox::{Mailbox, cork};
 #[cfg(test)]

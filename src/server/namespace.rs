@@ -238,6 +238,12 @@ impl Namespace {
         if owner { members.sockets.get(&socket.id) } else { None }
     }
 
+    /// Whether somebody is in a room.
+    pub fn has_room(&self, room: &str) -> bool {
+        let members = self.members.read();
+        members.rooms.contains_key(room) || self.owner(&members, room).is_some()
+    }
+
     /// How many rooms have members, the sockets' own not counted.
     pub fn room_count(&self) -> usize {
         self.members.read().rooms.len()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::acks::{Awaited, BroadcastAck};
+use super::acks::Awaited;
 use super::adapter::Operation;
 use super::backlog::Special;
 use super::budget::Refused;
@@ -12,7 +12,6 @@ use super::deadlines::Due;
 use super::emission::{Emission, Payload, Wish};
 use super::encoded::Encoded;
 use super::error::{Code, Error};
-use super::event::{EVENT_SERVER_ACK, EVENT_SOCKETS};
 use super::limits::OutboundPolicy;
 use super::meter::Tally;
 use super::metrics::Count;
@@ -22,10 +21,8 @@ use super::push_room_changes;
 use super::root::Server;
 use super::slots::{Kind, generation_of, kind_of, slot_of};
 use super::socket::{Socket, State};
-use super::write_strings;
-use crate::proto::json;
 use crate::proto::socket_packet::AckParts;
-use crate::queue::{Event, Outbox};
+use crate::queue::Outbox;
 
 /// Rooms' names are kept for each member, so they have a bound.
 pub const ROOM_NAME_MAX: usize = 4096;
@@ -40,14 +37,14 @@ impl Server {
         }
     }
 
-    fn check_events(&self) -> Result<(), Error> {
+    pub(super) fn check_events(&self) -> Result<(), Error> {
         if !self.config.engine_only {
             return Ok(());
         }
         Err(Error::new(Code::Unsupported, "a bare Engine.IO engine has messages, not events: use sockeye_send"))
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    pub(super) fn check_open(&self) -> Result<(), Error> {
         if self.is_open() { Ok(()) } else { Err(Error::new(Code::Closed, "the engine is closing")) }
     }
 
@@ -165,6 +162,10 @@ impl Server {
     /// Answers an acknowledgement that a client asked for.
     pub fn acknowledge(&self, token: u64, args: &str, attachments: &[&[u8]]) -> Result<(), Error> {
         if kind_of(token) != Kind::Ack {
+            if let Some(asker) = self.take_reply(token) {
+                asker.answer(args, attachments);
+                return Ok(());
+            }
             return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of an acknowledgement")));
         }
         let stale = || Error::new(Code::Stale, format!("acknowledgement {token:#x} was given, or its client left"));
@@ -230,55 +231,9 @@ impl Server {
         Ok(None)
     }
 
-    fn broadcast_with_acks(
-        &self,
-        namespace: &Arc<Namespace>,
-        target: &Target<'_>,
-        emission: &Emission<'_>,
-        timeout_ms: u32,
-        out: &mut Outbox,
-    ) -> Result<u64, Error> {
-        let (wire_id, ack) = namespace.next_ack();
-        let Some((parts, attachments)) = emission.payload.parts(&namespace.name, Some(ack)) else {
-            return Err(Error::new(Code::Invalid, "a prepared message cannot ask for acknowledgements"));
-        };
-        let token = self.next_completion();
-        let broadcast = Arc::new(BroadcastAck::new(token, namespace.clone(), wire_id));
-        let (mut receivers, max) = (Vec::new(), self.config.limits.acks_awaited_max);
-        // The wait is registered before the packet is queued, or a reply could come too early.
-        let encoded = Encoded::event(&parts, attachments);
-        self.deliver(namespace, target, emission, &encoded, |socket, step| match step {
-            Step::Before => {
-                let has_room = socket.await_ack(wire_id, Awaited::Broadcast(broadcast.clone()), max);
-                if has_room {
-                    self.tally(&socket.client.mailbox, Tally::AcksAwaited, 1);
-                    receivers.push(socket.id);
-                } else {
-                    self.metrics.count(Count::AckRequestsSkipped);
-                }
-                has_room
-            }
-            Step::Refused => {
-                receivers.pop();
-                let taken = socket.take_awaited(wire_id).is_some();
-                self.tally(&socket.client.mailbox, Tally::AcksSettled, taken.into());
-                taken
-            }
-        })?;
-        self.publish(namespace, target, &Operation::Broadcast(emission));
-        broadcast.expect(receivers, out, self.now_us());
-        let at_ms = self.now_us() / 1000 + u64::from(timeout_ms);
-        if let Some(mailbox) = self.mailboxes().first()
-            && mailbox.deadlines.lock().add(at_ms, Due::Broadcast(broadcast))
-        {
-            mailbox.wake();
-        }
-        Ok(token)
-    }
-
     /// Queues one encoded packet to each that the target means; who has no room is left out. `register` sees each receiver
     /// first and may leave it out, and hears of those who were.
-    fn deliver(
+    pub(super) fn deliver(
         &self,
         namespace: &Namespace,
         target: &Target<'_>,
@@ -304,9 +259,10 @@ impl Server {
         Ok(())
     }
 
+    #[inline]
     fn publish(&self, namespace: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
-        if !target.local {
-            self.adapter.publish(namespace, target, operation);
+        if let Some(adapter) = self.others(target) {
+            adapter.publish(self, namespace, target, operation);
         }
     }
 
@@ -393,56 +349,6 @@ impl Server {
         disconnect(&socket, close);
         Ok(())
     }
-
-    /// Lists all that the target means; the answer comes as an event.
-    pub fn fetch(&self, nsp: u32, target: &Target<'_>, out: &mut Outbox) -> Result<u64, Error> {
-        self.check_open()?;
-        let (token, namespaces) = (self.next_completion(), self.namespaces_of(nsp));
-        let [namespace] = &namespaces[..] else {
-            // As the official server says it of a parent namespace.
-            return Err(Error::new(Code::Unsupported, "fetching is not supported on a pattern's namespaces"));
-        };
-        let event = Event { kind: EVENT_SOCKETS, nsp: namespace.id, token, time_us: self.now_us(), ..Event::default() };
-        out.push_with(&namespace.queue, &event, |out| {
-            let mut separator = b'[';
-            namespace.each(target, |socket| {
-                out.push(separator);
-                separator = b',';
-                write_remote(socket, out);
-            });
-            if separator == b'[' {
-                out.push(b'[');
-            }
-            out.push(b']');
-        });
-        Ok(token)
-    }
-
-    /// Emits to the other servers of the cluster, of which one server alone has none; the token of their replies, if wanted.
-    pub fn server_emit(&self, nsp: u32, wants_ack: bool, out: &mut Outbox) -> Result<Option<u64>, Error> {
-        let namespace = self.known_namespace(nsp)?;
-        let data = "{\"expected\":0,\"received\":0}";
-        Ok(wants_ack.then(|| self.complete_server_ack(&namespace, data, out)))
-    }
-
-    /// Counts the servers of the cluster; the answer comes as an event.
-    pub fn server_count(&self, nsp: u32, out: &mut Outbox) -> Result<u64, Error> {
-        let namespace = self.known_namespace(nsp)?;
-        let data = format!("{{\"count\":{}}}", self.adapter.server_count(&namespace));
-        Ok(self.complete_server_ack(&namespace, &data, out))
-    }
-
-    fn known_namespace(&self, nsp: u32) -> Result<Arc<Namespace>, Error> {
-        self.check_open()?;
-        self.namespace_by_id(nsp).ok_or_else(|| Error::new(Code::Invalid, format!("there is no namespace {nsp}")))
-    }
-
-    fn complete_server_ack(&self, namespace: &Namespace, data: &str, out: &mut Outbox) -> u64 {
-        let token = self.next_completion();
-        let (kind, nsp, time_us) = (EVENT_SERVER_ACK, namespace.id, self.now_us());
-        out.push(&namespace.queue, &Event { kind, nsp, token, data, time_us, ..Event::default() });
-        token
-    }
 }
 
 fn gone(socket: &Socket) -> Error {
@@ -460,7 +366,7 @@ fn check_rooms(rooms: &[&str]) -> Result<(), Error> {
 }
 
 /// Where the delivery to one receiver is.
-enum Step {
+pub(super) enum Step {
     Before,
     Refused,
 }
@@ -486,17 +392,4 @@ fn disconnect(socket: &Arc<Socket>, close: bool) {
     if close {
         mailbox.send(Command::Close { client: socket.client.clone(), silent: false });
     }
-}
-
-/// A socket as `fetchSockets` gives it.
-fn write_remote(socket: &Socket, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":");
-    json::write_string(socket.sid.as_str(), out);
-    out.extend_from_slice(b",\"handshake\":");
-    socket.client.handshake.write_json(socket.auth.as_deref(), out);
-    out.extend_from_slice(b",\"rooms\":");
-    write_strings(socket.rooms().iter().map(|room| &**room), out);
-    out.extend_from_slice(b",\"data\":");
-    socket.write_data(out);
-    out.push(b'}');
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::adapter::Asker;
 use super::client::Client;
 use super::namespace::Namespace;
 use super::socket::Socket;
@@ -18,6 +19,8 @@ pub enum Request {
     Namespace { client: Arc<Client>, parent: Arc<Namespace>, name: Box<str>, auth: Option<Box<str>> },
     /// A socket that waits to join its namespace.
     Socket(Arc<Socket>),
+    /// A reply to an event of another server, which is not decided but acknowledged.
+    Reply(Arc<dyn Asker>),
 }
 
 /// How the host decided.

@@ -62,13 +62,14 @@ pub struct Server {
     pub atoms: Atoms,
     /// Engine.IO sessions.
     pub sessions: Slots<Client>,
-    pub adapter: Box<dyn Adapter>,
+    /// The other servers; a server alone has none.
+    pub(super) adapter: OnceLock<Arc<dyn Adapter>>,
     pub metrics: Arc<Metrics>,
     /// Of every session's outbound queue.
     pub budget: Arc<Budget>,
     pub log: Log,
     sockets: Arc<Slots<Socket>>,
-    requests: Slots<Pending>,
+    pub(super) requests: Slots<Pending>,
     namespaces: RwLock<Namespaces>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     queues: Mutex<Vec<Arc<Queue>>>,
@@ -82,7 +83,7 @@ pub struct Server {
 
 impl Server {
     /// A server with the namespace `/`.
-    pub fn new(config: Config, adapter: Box<dyn Adapter>) -> Server {
+    pub fn new(config: Config) -> Server {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.shards).map(|_| Arc::new(Mailbox::default())).collect();
         let limits = Limits { events_max: config.queue_events_max, bytes_max: config.queue_bytes_max };
         let queue = Arc::new(make_queue(limits, &mailboxes));
@@ -94,7 +95,7 @@ impl Server {
             packet_limits,
             atoms: Atoms::default(),
             sessions: Slots::new(Kind::Socket),
-            adapter,
+            adapter: OnceLock::new(),
             metrics,
             budget,
             log: Log::default(),
@@ -220,6 +221,16 @@ impl Server {
         }
     }
 
+    /// A namespace by its name.
+    pub fn namespace_by_name(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.read().by_name.get(name).cloned()
+    }
+
+    /// The names of all namespaces.
+    pub(super) fn namespace_names(&self) -> Vec<Arc<str>> {
+        self.namespaces.read().by_name.keys().cloned().collect()
+    }
+
     /// The ids of all namespaces; patterns are none.
     pub fn all_namespaces(&self) -> Vec<u32> {
         let named = |namespace: &&Arc<Namespace>| !namespace.name.is_empty();
@@ -271,7 +282,7 @@ impl Server {
         Ok(id)
     }
 
-    fn check_namespaces(&self) -> Result<(), Error> {
+    pub(super) fn check_namespaces(&self) -> Result<(), Error> {
         if !self.config.engine_only {
             return Ok(());
         }
@@ -293,6 +304,9 @@ impl Server {
         let namespace = self.make_namespace(id, name, parent, flags, queue);
         namespaces.list.push(namespace.clone());
         namespaces.by_name.insert(name.into(), namespace.clone());
+        if let Some(adapter) = self.adapter.get() {
+            adapter.open(name);
+        }
         Some(namespace)
     }
 
@@ -416,7 +430,11 @@ impl Server {
             return Err(Error::new(Code::Invalid, format!("{token:#x} is not the token of a decision")));
         }
         let is_answer = matches!(decision, Decision::Answer { .. });
-        let fits = |pending: &Pending| matches!(pending.request, Request::Http { .. }) == is_answer;
+        let fits = |pending: &Pending| match pending.request {
+            Request::Http { .. } => is_answer,
+            Request::Reply(_) => false,
+            _ => !is_answer,
+        };
         if self.requests.get(token).is_some_and(|pending| !fits(&pending)) {
             let text = if is_answer { "takes sockeye_accept or sockeye_reject" } else { "takes sockeye_http_respond" };
             return Err(Error::new(Code::Invalid, format!("token {token:#x} {text}")));
@@ -434,6 +452,8 @@ impl Server {
             Request::Handshake { shard, .. } | Request::Http { shard, .. } => self.mailboxes.get(*shard).cloned(),
             Request::Namespace { client, .. } => Some(client.mailbox.clone()),
             Request::Socket(socket) => Some(socket.client.mailbox.clone()),
+            // It has its own patience.
+            Request::Reply(_) => None,
         };
         if let Some(mailbox) = mailbox {
             mailbox.send(Command::Decided { token: pending.id, request, decision });

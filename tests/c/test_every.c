@@ -177,6 +177,7 @@ static int64_t queue_metrics(struct args *a)
     ROW(sockeye_engine_metrics, ENGINE, FINE, metrics(a))                                                                    \
     ROW(sockeye_engine_metrics_text, ENGINE, FINE, gave(a, sockeye_engine_metrics_text(a->engine, &a->buffer)))              \
     ROW(sockeye_queue_get_metrics, QUEUE, FINE, queue_metrics(a))                                                            \
+    ROW(sockeye_engine_set_adapter, ENGINE | OTHERWISE, CLOSED, sockeye_engine_set_adapter(a->engine, "redis", 5, "{\"url\":\"redis://x\"}", 19)) \
     ROW(sockeye_engine_set_log, ENGINE, FINE, sockeye_engine_set_log(a->engine, SOCKEYE_LOG_OFF, NULL, NULL, NULL))          \
     ROW(sockeye_json_get, 0, FINE, sockeye_json_get("{\"a\":1}", 7, "/a", 2, &a->text, &a->len))                                 \
     ROW(sockeye_json_string, 0, FINE, sockeye_json_string("\"a\"", 3, a->buf, sizeof a->buf) == 1 ? 0 : -1)                      \

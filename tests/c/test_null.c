@@ -38,6 +38,9 @@ static void engine_functions(void)
     invalid("engine_listen_fd: negative fd", sockeye_engine_listen_fd(server.engine, -1));
     invalid("engine_close: NULL", sockeye_engine_close(NULL, 0));
     invalid("engine_drain: NULL engine", sockeye_engine_drain(NULL, NULL));
+    invalid("engine_set_adapter: NULL engine", sockeye_engine_set_adapter(NULL, "redis", 5, "{}", 2));
+    invalid("engine_set_adapter: NULL kind", sockeye_engine_set_adapter(server.engine, NULL, 5, "{}", 2));
+    invalid("engine_set_adapter: NULL json", sockeye_engine_set_adapter(server.engine, "redis", 5, NULL, 2));
     invalid("engine_set_log: NULL engine", sockeye_engine_set_log(NULL, SOCKEYE_LOG_INFO, NULL, NULL, NULL));
     GIVES("engine_free: NULL is allowed", SOCKEYE_OK, sockeye_engine_free(NULL));
     CHECK("engine_queue: NULL", sockeye_engine_queue(NULL) == NULL);

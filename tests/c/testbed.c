@@ -77,12 +77,15 @@ static void start(pthread_t *drainer)
         die("event names", 1);
     if (!bed.engine_only)
         add_namespaces();
+    if (cluster_join(&bed) != 0)
+        die("ADAPTER", 2);
     if (bed.delivery == DELIVERY_POLL) {
         if (pthread_create(drainer, NULL, drain, NULL) != 0)
             die("thread", 1);
     } else if (sockeye_queue_deliver(sockeye_engine_queue(bed.engine), mode, on_events, &bed, NULL) != SOCKEYE_OK) {
         die("delivery", 1);
     }
+    cluster_wait(&bed);
     if (sockeye_engine_listen(bed.engine, bed.address, strlen(bed.address), NULL) != SOCKEYE_OK)
         die("listen", 1);
 }
@@ -115,5 +118,7 @@ int main(void)
         die("free", 1);
     pending_free_all(&bed);
     buf_free(&bed.cors);
+    buf_free(&bed.adapter_json);
+    cluster_forget(&bed);
     return 0;
 }

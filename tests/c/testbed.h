@@ -137,6 +137,12 @@ struct testbed {
     struct outbox outbox;
     struct arena arena;
     struct pending pending[PENDING_MAX];
+
+    /* The cluster (testbed_cluster.c): kind and options of the adapter, NULL without one, and what other servers said. */
+    const char *adapter;
+    struct buf adapter_json, log;
+    struct blobs log_attachments;
+    sem_t adapter_up;
 };
 
 /* testbed_env.c */
@@ -149,6 +155,14 @@ const char *env_limits(struct testbed *bed);
 bool events_prepare(struct testbed *bed);
 void events_handle(struct testbed *bed, const sockeye_event *events, size_t count);
 bool text_emission(sockeye_emission *emission, text json_name, text args, const sockeye_event *ev, struct arena *arena);
+
+/* testbed_cluster.c */
+void cluster_options(struct testbed *bed, const char *kind, const char *url, const char *prefix, uint64_t number, bool specific);
+int cluster_join(struct testbed *bed);
+void cluster_wait(struct testbed *bed);
+void cluster_message(struct testbed *bed, const sockeye_event *ev);
+void cluster_log(struct testbed *bed, sockeye_token reply);
+void cluster_forget(struct testbed *bed);
 
 /* testbed_cmd.c */
 void nsp_learn(struct testbed *bed, text name, sockeye_nsp id);

@@ -211,10 +211,9 @@ static sockeye_result cmd_server_count(struct cmd *cmd)
     return await(cmd, sockeye_server_count(cmd->bed->engine, cmd->target.nsp, &token), PENDING_COUNT, &token);
 }
 
-/* A single server receives no events of other servers. */
 static sockeye_result cmd_log(struct cmd *cmd)
 {
-    reply_ok(cmd->bed, cmd->reply, (text){"[]", 2}, NULL, 0);
+    cluster_log(cmd->bed, cmd->reply);
     return ANSWERED;
 }
 

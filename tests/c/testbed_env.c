@@ -10,8 +10,7 @@
 
 static const char *const LATER[] = {
     "ALLOW_EIO3",         "PMD",        "PMD_THRESHOLD",    "RECOVERY",          "RECOVERY_MS",
-    "PARSER",             "REDIS_URL",  "DATABASE_URL",     "ADAPTER_PREFIX",    "REQUESTS_TIMEOUT",
-    "SPECIFIC_RESPONSE_CHANNEL",        "SUBSCRIPTION_MODE", "HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT",
+    "PARSER",             "DATABASE_URL", "SUBSCRIPTION_MODE", "HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT",
     "ADMIN",              "ADMIN_USER", "ADMIN_PASSWORD_HASH", "ADMIN_MODE",     "ADMIN_READONLY",
     "TLS_CERT",           "TLS_KEY",    "WT",
 };
@@ -134,15 +133,22 @@ static void env_numbers(sockeye_options *options)
     options->max_http_buffer_size = env_number("MAX_HTTP_BUFFER_SIZE", options->max_http_buffer_size, 1, UINT64_MAX);
 }
 
+static void env_adapter(struct testbed *bed)
+{
+    const char *kind = env_text("ADAPTER");
+    uint64_t timeout = env_number("REQUESTS_TIMEOUT", 0, 1, UINT32_MAX);
+    bool specific = env_flag("SPECIFIC_RESPONSE_CHANNEL", false);
+    if (kind && strcmp(kind, "memory") != 0)
+        cluster_options(bed, kind, env_text("REDIS_URL"), env_text("ADAPTER_PREFIX"), timeout, specific);
+}
+
 void env_read(struct testbed *bed)
 {
-    const char *host = env_text("HOST"), *adapter = env_text("ADAPTER"), *name = env_text("SERVER_NAME");
+    const char *host = env_text("HOST"), *name = env_text("SERVER_NAME");
     sockeye_options *options = &bed->options;
     for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++)
         if (env_text(LATER[i]))
             fail(LATER[i], env_text(LATER[i]), "this build does not have it");
-    if (adapter && strcmp(adapter, "memory") != 0)
-        fail("ADAPTER", adapter, "this build has only memory");
     if (sockeye_options_init(options, sizeof *options, SOCKEYE_ABI) != SOCKEYE_OK)
         fail("library", "libsockeye", sockeye_last_error());
     host = host ? host : "127.0.0.1";
@@ -157,6 +163,7 @@ void env_read(struct testbed *bed)
     if (wrong)
         fail("LIMITS", wrong, "not name=value,... with names and values of limits");
     env_flags(bed);
+    env_adapter(bed);
     env_cors(bed);
     options->transports = env_transports(options->transports);
     env_option("SIO_PATH", &options->path, &options->path_len);

@@ -346,6 +346,8 @@ static void on_other(struct testbed *bed, const sockeye_event *ev)
     case SOCKEYE_EVENT_ACK:
     case SOCKEYE_EVENT_SERVER_ACK:
     case SOCKEYE_EVENT_SOCKETS: pending_complete(bed, ev); break;
+    case SOCKEYE_EVENT_SERVER_MESSAGE: cluster_message(bed, ev); break;
+    case SOCKEYE_EVENT_ADAPTER_UP: sem_post(&bed->adapter_up); break;
     case SOCKEYE_EVENT_NAMESPACE: nsp_learn(bed, (text){ev->name_ptr, ev->name_len}, ev->nsp); break;
     case SOCKEYE_EVENT_FAULT: fprintf(stderr, "testbed: FAULT %.*s\n", (int)ev->name_len, ev->name_ptr); break;
     case SOCKEYE_EVENT_CLOSED: sem_post(&bed->closed); break;

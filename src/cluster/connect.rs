@@ -1,0 +1,98 @@
+//! The adapter as an engine has it: a node, and the thread that keeps its broker.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Builder;
+
+use super::link;
+use super::node::Node;
+use super::options::Options;
+use super::redis::Broker;
+use crate::queue::Outbox;
+use crate::server::adapter::{Adapter, Operation, Question};
+use crate::server::{BroadcastAck, Code, Emission, Error, Namespace, Server, Target};
+use crate::sys;
+
+/// When the engine closes, so long is spent on publishing what still waits.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// A node and its thread.
+struct Cluster {
+    node: Arc<Node>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Joins a server to the cluster; the broker is reached, or not, later.
+pub fn start(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let options = Options::from_json(json)?;
+    let broker = Broker::new(&options.url)?;
+    let node = Arc::new(Node::new(options));
+    let io = |error: std::io::Error| Error::new(Code::Io, format!("the adapter's thread cannot start: {error}"));
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(io)?;
+    let cluster = Arc::new(Cluster { node: node.clone(), thread: Mutex::default() });
+    server.set_adapter(cluster.clone())?;
+    let engine = server.clone();
+    let server = server.clone();
+    let thread = sys::spawn("sockeye-cluster", move || {
+        runtime.block_on(async move {
+            tokio::spawn(link::expire(node.clone(), server.clone()));
+            let keeping = tokio::spawn(link::keep(node.clone(), server.clone(), broker));
+            node.closing.notified().await;
+            // The notice is for the one who keeps the broker, too.
+            node.closing.notify_one();
+            // Whether it was in time or not, this is the end of it.
+            drop(tokio::time::timeout(CLOSE_GRACE, keeping).await);
+        });
+        // A name that is being looked up is not waited for.
+        runtime.shutdown_background();
+    });
+    *cluster.thread.lock() = Some(thread.map_err(io)?);
+    // Its threads may have ended before they could see the adapter.
+    if !engine.is_open() {
+        cluster.close(&engine);
+    }
+    Ok(())
+}
+
+impl Adapter for Cluster {
+    fn open(&self, name: &str) {
+        self.node.open(name);
+    }
+
+    fn publish(&self, server: &Server, nsp: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
+        self.node.publish(server, nsp, target, operation);
+    }
+
+    fn ask_receivers(
+        &self,
+        server: &Server,
+        target: &Target<'_>,
+        emission: &Emission<'_>,
+        broadcast: &Arc<BroadcastAck>,
+        timeout_ms: u32,
+    ) {
+        self.node.ask_receivers(server, target, emission, broadcast, timeout_ms);
+    }
+
+    fn ask(&self, server: &Server, nsp: &Arc<Namespace>, question: Question<'_>, token: u64) {
+        self.node.ask(server, nsp, question, token);
+    }
+
+    fn emit(&self, server: &Server, nsp: &Namespace, emission: &Emission<'_>) {
+        self.node.emit(server, nsp, emission);
+    }
+
+    fn close(&self, server: &Server) {
+        self.node.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of its own is a bug of ours, which ended the adapter earlier; there is nothing more to learn here.
+            drop(thread.join());
+        }
+        let mut out = Outbox::default();
+        self.node.requests.close(&mut out, server.now_us());
+        out.deliver(false);
+    }
+}

@@ -1,0 +1,93 @@
+//! What waits for the broker: bounded, in the order in which it was published, and filled by any thread without waiting.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// One message for a channel, or a question about it.
+pub struct Publication {
+    pub channel: String,
+    /// None: nothing is published.
+    pub payload: Option<Vec<u8>>,
+    /// How many subscribers the channel has is wanted, for this request.
+    pub count_for: Option<String>,
+}
+
+impl Publication {
+    /// What it counts for in the bound.
+    fn size(&self) -> usize {
+        size_of::<Publication>() + self.channel.len() + self.payload.as_ref().map_or(0, Vec::len)
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    list: VecDeque<Publication>,
+    bytes: usize,
+}
+
+/// The queue.
+pub struct Outgoing {
+    waiting: Mutex<Waiting>,
+    bytes_max: usize,
+    /// Told when something was added, or anything else happened that the broker's task looks after.
+    pub wake: Notify,
+}
+
+impl Outgoing {
+    /// An empty queue that holds so many bytes at most.
+    pub fn new(bytes_max: usize) -> Outgoing {
+        Outgoing { waiting: Mutex::default(), bytes_max, wake: Notify::new() }
+    }
+
+    /// Adds one; false if there is no room for it. The newest is refused, so that what was accepted keeps its order without gaps.
+    pub fn add(&self, publication: Publication) -> bool {
+        let size = publication.size();
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.bytes + size > self.bytes_max {
+                return false;
+            }
+            waiting.bytes += size;
+            waiting.list.push_back(publication);
+        }
+        self.wake.notify_one();
+        true
+    }
+
+    /// Takes up to `max` in order.
+    pub fn take(&self, max: usize) -> Vec<Publication> {
+        let mut waiting = self.waiting.lock();
+        let count = waiting.list.len().min(max);
+        let taken: Vec<Publication> = waiting.list.drain(..count).collect();
+        waiting.bytes -= taken.iter().map(Publication::size).sum::<usize>();
+        taken
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().list.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(n: usize) -> Publication {
+        Publication { channel: n.to_string(), payload: Some(vec![0; 1000]), count_for: None }
+    }
+
+    #[test]
+    fn what_has_room_keeps_its_order_and_the_newest_is_refused() {
+        let queue = Outgoing::new(5 * (1001 + size_of::<Publication>()));
+        let added: Vec<bool> = (0..7).map(|n| queue.add(publication(n))).collect();
+        assert_eq!(added, [true, true, true, true, true, false, false]);
+        let names = |taken: Vec<Publication>| taken.into_iter().map(|one| one.channel).collect::<Vec<_>>();
+        assert_eq!(names(queue.take(2)), ["0", "1"]);
+        assert!(queue.add(publication(7)));
+        assert_eq!(names(queue.take(9)), ["2", "3", "4", "7"]);
+        assert!(queue.is_empty() && queue.waiting.lock().bytes == 0);
+    }
+}

@@ -1,0 +1,192 @@
+//! What this server has asked the others: how many have answered, and the host's event when all have, or the time is over.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use super::message::Message;
+use crate::queue::{Event, Outbox};
+use crate::server::event::{
+    EVENT_ACK, EVENT_SERVER_ACK, EVENT_SOCKETS, FLAG_PARTIAL, STATUS_CLOSED, STATUS_OK, STATUS_TIMEOUT,
+};
+use crate::server::{BroadcastAck, Namespace};
+
+/// What was asked.
+pub enum Asked {
+    /// For sockets; their objects so far, with commas between, and without the array's brackets.
+    Sockets(Vec<u8>),
+    /// For replies to an event.
+    Replies,
+    /// For acknowledgements, which the broadcast counts itself.
+    Acks(Arc<BroadcastAck>),
+    /// For the number of servers.
+    Count,
+}
+
+/// A request that is open.
+pub struct Request {
+    pub nsp: Arc<Namespace>,
+    pub token: u64,
+    pub asked: Asked,
+    /// How many other servers will answer, once that is known.
+    pub expected: Option<usize>,
+    pub received: usize,
+    /// When it ends without them.
+    pub deadline_us: u64,
+}
+
+impl Request {
+    fn is_complete(&self) -> bool {
+        match &self.asked {
+            Asked::Acks(broadcast) => broadcast.is_done(),
+            _ => self.expected.is_some_and(|expected| self.received >= expected),
+        }
+    }
+
+    /// The last event.
+    fn complete(self, status: i32, out: &mut Outbox, time_us: u64) {
+        let (nsp, token) = (self.nsp.id, self.token);
+        let event = Event { kind: EVENT_SERVER_ACK, nsp, token, status, time_us, ..Event::default() };
+        let expected = self.expected.map_or("null".to_owned(), |count| count.to_string());
+        let progress = format!("{{\"expected\":{expected},\"received\":{}}}", self.received);
+        match self.asked {
+            // It tells the host itself, at its own time.
+            Asked::Acks(_) => {}
+            Asked::Replies => out.push(&self.nsp.queue, &Event { data: &progress, ..event }),
+            Asked::Count => {
+                let count = self.expected.map_or("null".to_owned(), |others| (others + 1).to_string());
+                out.push(&self.nsp.queue, &Event { data: &format!("{{\"count\":{count}}}"), ..event });
+            }
+            Asked::Sockets(list) => {
+                let name = if status == STATUS_OK { "" } else { &progress };
+                out.push_with(&self.nsp.queue, &Event { kind: EVENT_SOCKETS, name, ..event }, |data| {
+                    data.push(b'[');
+                    data.extend_from_slice(&list);
+                    data.push(b']');
+                });
+            }
+        }
+    }
+
+    /// Takes an answer; false if it does not fit what was asked.
+    fn take(&mut self, answer: &Message<'_>, attachments: &[&[u8]], out: &mut Outbox, time_us: u64) -> bool {
+        let partial = |kind| Event {
+            kind,
+            nsp: self.nsp.id,
+            token: self.token,
+            flags: FLAG_PARTIAL,
+            status: STATUS_OK,
+            attachments,
+            time_us,
+            ..Event::default()
+        };
+        match (&mut self.asked, answer) {
+            (Asked::Sockets(list), Message::Sockets { sockets, .. }) => {
+                let Some(elements) = sockets.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+                    return false;
+                };
+                let elements = elements.trim();
+                if !list.is_empty() && !elements.is_empty() {
+                    list.push(b',');
+                }
+                list.extend_from_slice(elements.as_bytes());
+            }
+            (Asked::Replies, Message::ServerReply { data, .. }) => {
+                let data = format!("[{data}]");
+                out.push(&self.nsp.queue, &Event { data: &data, ..partial(EVENT_SERVER_ACK) });
+            }
+            (Asked::Acks(broadcast), Message::ClientCount { count, .. }) => broadcast.server_has(*count, out, time_us),
+            (Asked::Acks(broadcast), Message::ClientAck { packet, .. }) => {
+                let data = format!("[{packet}]");
+                broadcast.reply(out, time_us, |out| {
+                    out.push(&broadcast.nsp.queue, &Event { data: &data, ..partial(EVENT_ACK) });
+                });
+                return true;
+            }
+            _ => return false,
+        }
+        self.received += 1;
+        true
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<String, Request>,
+    closed: bool,
+}
+
+/// The requests that are open.
+#[derive(Default)]
+pub struct Requests {
+    table: Mutex<Table>,
+}
+
+impl Requests {
+    /// Opens a request; completes it at once if the server has closed.
+    pub fn add(&self, id: &str, request: Request, out: &mut Outbox, time_us: u64) {
+        let mut table = self.table.lock();
+        if table.closed {
+            return request.complete(STATUS_CLOSED, out, time_us);
+        }
+        table.open.insert(id.to_owned(), request);
+    }
+
+    /// There are so many servers, this one included.
+    pub fn counted(&self, id: &str, servers: usize, out: &mut Outbox, time_us: u64) {
+        let mut table = self.table.lock();
+        let Some(request) = table.open.get_mut(id) else { return };
+        let others = servers.saturating_sub(1);
+        request.expected = Some(others);
+        match &request.asked {
+            Asked::Acks(broadcast) => broadcast.expect_servers(others, out, time_us),
+            Asked::Count => request.received = others,
+            _ => {}
+        }
+        complete_if_due(&mut table, id, out, time_us);
+    }
+
+    /// An answer came; false if nobody waits for it.
+    pub fn answered(
+        &self,
+        id: &str,
+        answer: &Message<'_>,
+        attachments: &[&[u8]],
+        out: &mut Outbox,
+        time_us: u64,
+    ) -> bool {
+        let mut table = self.table.lock();
+        let taken = table.open.get_mut(id).is_some_and(|request| request.take(answer, attachments, out, time_us));
+        complete_if_due(&mut table, id, out, time_us);
+        taken
+    }
+
+    /// Ends those whose time is over; how many had not all answers, and when the next is due.
+    pub fn expire(&self, out: &mut Outbox, now_us: u64) -> (u64, Option<u64>) {
+        let mut table = self.table.lock();
+        let mut expired = 0;
+        for (_, request) in table.open.extract_if(|_, request| request.deadline_us <= now_us) {
+            expired += 1;
+            request.complete(STATUS_TIMEOUT, out, now_us);
+        }
+        (expired, table.open.values().map(|request| request.deadline_us).min())
+    }
+
+    /// The server closes: all end, and those that are added later end at once.
+    pub fn close(&self, out: &mut Outbox, time_us: u64) {
+        let mut table = self.table.lock();
+        table.closed = true;
+        for (_, request) in table.open.drain() {
+            request.complete(STATUS_CLOSED, out, time_us);
+        }
+    }
+}
+
+fn complete_if_due(table: &mut Table, id: &str, out: &mut Outbox, time_us: u64) {
+    if table.open.get(id).is_some_and(Request::is_complete)
+        && let Some(request) = table.open.remove(id)
+    {
+        request.complete(STATUS_OK, out, time_us);
+    }
+}

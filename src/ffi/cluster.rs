@@ -1,0 +1,39 @@
+//! Clusters: servers that act as one.
+
+use std::ffi::c_char;
+
+use super::boundary::*;
+use super::constants::*;
+use super::engine::sockeye_engine;
+use super::types::*;
+use crate::cluster;
+
+/// Joins the engine to a cluster, once, and before it listens: what is emitted earlier stays on this server. `kind` is `redis`, `json` an
+/// object with its options:
+///
+/// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey;
+/// `key` (`socket.io`), `requestsTimeout` (5000, milliseconds) and `publishOnSpecificResponseChannel` (false) as in the official adapter;
+/// `publishQueueBytes` (16 MiB): what may wait while the broker is not reached; what is published beyond that is dropped and counted.
+///
+/// Official Node servers with `@socket.io/redis-adapter` 8, and emitters, can be in the same cluster. Returns at once; ADAPTER_UP tells that
+/// the broker is reached. INVALID names the option that is wrong, and never shows the URL; UNSUPPORTED: a kind or a URL that this build
+/// does not have, or a bare engine.
+///
+/// # Safety
+/// `engine` is NULL or an engine; the texts are NULL or valid for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockeye_engine_set_adapter(
+    engine: *mut sockeye_engine,
+    kind: *const c_char,
+    len: usize,
+    json: *const c_char,
+    json_len: usize,
+) -> sockeye_result {
+    // SAFETY: the caller's promises.
+    unsafe {
+        on_engine(engine, |engine| {
+            cluster::set_adapter(engine.server(), text(kind, len, "kind")?, text(json, json_len, "json")?)?;
+            Ok(SOCKEYE_OK)
+        })
+    }
+}
