@@ -66,7 +66,7 @@ impl Assembler {
             _ if payload.len() > self.room() => return Err(FrameError::TooBig),
             Opcode::Continuation => return self.go_on(frame.fin, payload),
             Opcode::Text if frame.fin => {
-                let text = std::str::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)?;
+                let text = simdutf8::basic::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)?;
                 return Ok(Some(Message::Text(Cow::Borrowed(text))));
             }
             Opcode::Binary if frame.fin => {
