@@ -89,7 +89,7 @@ run-python: lib client
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-test: check test-rust test-c test-abi test-install test-clients test-hostile test-python
+test: check test-rust test-c test-abi test-install test-clients test-hostile test-python test-node
 
 check:
 	$(CARGO) fmt --check
@@ -141,6 +141,27 @@ soak: export SECONDS := $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
 soak: testbed
 	cd tests/clients/node && npm install --package-lock=false --no-audit --no-fund --silent
 	python3 tests/soak/soak.py
+
+# ---- Node ------------------------------------------------------------------------------------------------------------
+
+.PHONY: node prebuilds test-node run-node
+# Headers of the node that is installed, so that nothing is downloaded for them.
+NODE_HOME := $(shell node -p "path.resolve(process.execPath, '../..')" 2>/dev/null)
+NODE_BUILD = SOCKEYE_LIB=$(abspath $(LIB)) $(if $(wildcard $(NODE_HOME)/include/node/node_api.h),npm_config_nodedir=$(NODE_HOME))
+
+node: lib
+	rm -rf bindings/node/build/Release/sockeye.node
+	cd bindings/node && $(NODE_BUILD) npm install --package-lock=false --no-audit --no-fund --silent
+
+# The addon where node-gyp-build looks for it in a published package.
+prebuilds: node
+	scripts/prebuilds.sh bindings/node
+
+test-node: node
+	cd bindings/node && node --test --test-concurrency=2 test/*.test.js
+
+run-node: node
+	cd examples/node/chat && npm install --package-lock=false --no-audit --no-fund --silent && node index.js
 
 # ---- measurements ----------------------------------------------------------------------------------------------------
 

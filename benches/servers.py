@@ -111,11 +111,21 @@ def build_python_socketio(name, build_dir):
     return Server(name, [str(venv / "bin" / "python"), str(package / "server.py")])
 
 
+def build_sockeye_node(name, _build_dir):
+    if shutil.which("npm") is None:
+        raise Unavailable("npm is not installed")
+    run(["make", "--no-print-directory", "-C", str(ROOT), "node"])
+    # The very program of the official server, with another package.
+    environment = {"NODE_ENV": "production", "SOCKETIO": str(ROOT / "bindings" / "node")}
+    return Server(name, ["node", str(BENCHES / "peers" / "node" / "server.js")], environment)
+
+
 BUILDERS = {
     "floor": build_floor,
     "sockeye-inline": build_sockeye,
     "sockeye-poll": build_sockeye,
     "socketioxide": build_socketioxide,
+    "sockeye-node": build_sockeye_node,
     "node": build_node,
     "sockeye-python": build_python,
     "python-socketio": build_python_socketio,

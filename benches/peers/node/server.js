@@ -1,11 +1,11 @@
 // The benchmark's events on the official server, as its documentation writes them. The WebSocket implementation is the
 // default one, ws; permessage-deflate is off by default.
 //
-// HOST (127.0.0.1) and PORT (3000) in the environment say where it listens.
+// HOST (127.0.0.1) and PORT (3000) in the environment say where it listens, SOCKETIO which package takes the official one's place.
 "use strict";
 
 const { createServer } = require("http");
-const { Server } = require("socket.io");
+const { Server } = require(process.env.SOCKETIO || "socket.io");
 
 const httpServer = createServer();
 const io = new Server(httpServer, { serveClient: false });

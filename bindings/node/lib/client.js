@@ -1,0 +1,159 @@
+// A connection, with the sockets that it has in namespaces; and what stands in for Engine.IO's own socket, as far as a native engine can
+// tell of it.
+"use strict";
+
+const { EventEmitter } = require("node:events");
+const { CLOSE } = require("./native");
+
+/** The header by which a handshake is found again among the requests that this process passed on. */
+const GUEST_HEADER = "x-sockeye-guest";
+
+/** Characters of a public id, which `info` begins with. */
+const ID_LEN = 20;
+
+const TRANSPORTS = { 1: "polling", 2: "websocket" };
+
+/** `conn`: Engine.IO's socket. */
+class Conn extends EventEmitter {
+  constructor(client) {
+    super();
+    this.client = client;
+    this.id = client.id;
+    this.protocol = 4;
+    this.readyState = "open";
+    this.request = client.request; // before the client has a `conn`
+    this.on("newListener", (ev) => {
+      if (ev === "packetCreate") client.core.observed = true;
+    });
+  }
+
+  get server() {
+    return this.client.server.engine;
+  }
+
+  get transport() {
+    return { name: this.client.transport, writable: this.readyState === "open" };
+  }
+
+  get upgraded() {
+    return this.client.upgraded;
+  }
+
+  get remoteAddress() {
+    return this.client._handshake().address;
+  }
+
+  close() {
+    this.client._close();
+    return this;
+  }
+}
+
+class Client {
+  /** `request` is Node's, if the program has seen it; else it is made up from the handshake. */
+  constructor(server, core, number, request) {
+    this.server = server;
+    this.core = core;
+    this.number = number;
+    this.sockets = [];
+    this.transport = undefined;
+    this.upgraded = false;
+    this.issued = Date.now();
+    this._request = request;
+    this._info = undefined;
+    this._conn = undefined;
+  }
+
+  get id() {
+    return String(this.number);
+  }
+
+  get conn() {
+    return (this._conn ??= new Conn(this));
+  }
+
+  get request() {
+    if (this._conn !== undefined) return this._conn.request;
+    return (this._request ??= requestOf(this._handshake()));
+  }
+
+  /** The first of its sockets comes: `info` is as for Socket. */
+  _met(info) {
+    this.transport = TRANSPORTS[info[ID_LEN]];
+    this._info = info;
+  }
+
+  _handshake() {
+    const handshake = JSON.parse(this._info.slice(ID_LEN + 1));
+    delete handshake.headers[GUEST_HEADER];
+    return handshake;
+  }
+
+  /** The handshake from its JSON. The official server describes the request that it has; one that was deleted is described as nothing. */
+  _describe(json) {
+    const handshake = JSON.parse(json);
+    delete handshake.headers[GUEST_HEADER];
+    if (this._conn !== undefined && !this._conn.request) {
+      return { ...handshake, headers: {}, query: {}, url: undefined, xdomain: false, secure: true };
+    }
+    return handshake;
+  }
+
+  _add(socket) {
+    this.sockets.push(socket);
+  }
+
+  /** `reason` is given when a connected socket left. */
+  _remove(socket, reason) {
+    const at = this.sockets.indexOf(socket);
+    if (at !== -1) this.sockets.splice(at, 1);
+    if (this.sockets.length !== 0) return;
+    this.server._clients.delete(this.number);
+    if (reason === undefined || reason.endsWith("namespace disconnect") || this._conn === undefined) return;
+    this._conn.readyState = "closed";
+    this._conn.emit("close", reason);
+  }
+
+  _onupgrade(transport) {
+    if (this.transport === transport) return;
+    this.transport = transport;
+    this.upgraded = true;
+    if (this._conn !== undefined) this._conn.emit("upgrade", this._conn.transport);
+  }
+
+  /** A packet was made, for those who asked to be told. */
+  _created(flags) {
+    if (this._conn === undefined) return;
+    this._conn.emit("packetCreate", { type: "message", options: { compress: flags?.compress !== false } });
+  }
+
+  /** Ends the connection and each of its sockets. */
+  _disconnect(first = this.sockets[0]) {
+    if (first === undefined) return;
+    this.core.outbox.disconnect(first, CLOSE.TRANSPORT);
+    for (const socket of this.sockets.slice()) socket._onclose("server namespace disconnect");
+    if (this._conn !== undefined) {
+      this._conn.readyState = "closed";
+      this._conn.emit("close", "forced close");
+    }
+  }
+
+  _close() {
+    if (this.sockets.length !== 0) this.sockets[0]._closeTransport();
+  }
+}
+
+/** What programs read of the first request. */
+function requestOf(handshake) {
+  const socket = { remoteAddress: handshake.address, encrypted: handshake.secure };
+  return {
+    method: "GET",
+    url: handshake.url,
+    headers: handshake.headers,
+    _query: handshake.query,
+    socket,
+    connection: socket,
+  };
+}
+
+module.exports = { Client, GUEST_HEADER };
