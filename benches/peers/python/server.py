@@ -5,7 +5,7 @@ import os
 import socketio
 import uvicorn
 
-sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[])
+sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[], always_connect=True)
 
 
 @sio.on("echo")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import _ffi
 from ._codec import Encoder, ModuleEncoder, arguments
-from ._engine import Engine, Event, Target
+from ._engine import Engine, Event, Target, operation
 from ._environ import environ_of_handshake
 from ._options import engine_options
 from .exceptions import BadNamespaceError, DisconnectedError, EngineError, TimeoutError, UnknownClientError
@@ -46,7 +47,7 @@ class Reason:
 class Client:
     """A client in a namespace."""
 
-    __slots__ = ("socket", "sid", "nsp", "namespace", "session", "environ", "rooms", "jobs")
+    __slots__ = ("socket", "sid", "nsp", "namespace", "session", "environ", "rooms", "jobs", "held")
 
     def __init__(self, socket: int, sid: str, nsp: int, namespace: str):
         self.socket = socket
@@ -57,6 +58,8 @@ class Client:
         self.environ: Optional[dict] = None
         # Those that it was in when it left.
         self.rooms: Optional[List[str]] = None
+        # Until it is let in: what is to be sent to it then. The engine would send it before its answer to CONNECT.
+        self.held: Optional[List[tuple]] = []
         # With `async_handlers=False`: what waits for its handler that runs.
         self.jobs: Any = None
 
@@ -145,7 +148,7 @@ class BaseServer:
         self.logger = self._logger(logger)
         self._loads = None if json is None else json.loads
         self._json = json
-        self._encoder = self._new_encoder()
+        self._encode = self._new_encoder().encode
         # A text of our own encoder needs no second look.
         self._emit_flags = _ffi.TRUST_JSON if json is None else 0
         self._options = engine_options(**options)
@@ -156,6 +159,9 @@ class BaseServer:
         self._nsps: Dict[int, str] = {}
         self._nsp_ids: Dict[str, int] = {}
         self._asked: Dict[int, Asked] = {}
+        # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, and
+        # what is held for clients.
+        self._books = threading.RLock()
         self._has_pattern = False
 
     @staticmethod
@@ -345,8 +351,8 @@ class BaseServer:
 
     # ---- targets and operations -----------------------------------------------------------------------------------------------
 
-    def _encode(self, args: list) -> Tuple[bytes, Any]:
-        return self._encoder.encode(args)
+    # Replaced where there are threads: an encoder is for one at a time.
+    _encode: Callable[[list], Tuple[bytes, Any]]
 
     def _nsp(self, namespace: Optional[str]) -> int:
         nsp = self._nsp_ids.get(namespace or "/")
@@ -372,16 +378,35 @@ class BaseServer:
             return False
         flags = self._emit_flags | (_ffi.VOLATILE if volatile else 0)
         client = self._one(to, skip, namespace)
-        if client is not None:
-            engine.add(_ffi.OP_EMIT, client.socket, name=event, data=payload, attachments=attachments, flags=flags)
-        else:
+        if client is None:
             target = self._target(to, skip, namespace, local=local)
-            engine.add(_ffi.OP_BROADCAST, 0, name=event, data=payload, attachments=attachments, flags=flags, target=target)
+            engine.add((_ffi.OP_BROADCAST, 0, 0, event, payload, attachments, flags, target, ()))
+        elif client.held is None:
+            engine.add((_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
+        else:
+            self._add_when_in(client, (_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
         return True
+
+    def _add_when_in(self, client: Client, op: tuple) -> None:
+        """Adds an operation on a client now, or when it is let in."""
+        with self._books:
+            if client.held is not None:
+                client.held.append(op)
+                return
+        self._running().add(op)
+
+    def _let_in(self, event: Event) -> None:
+        """After a CONNECT event: what was held for the client is sent."""
+        client = self._clients.get(event.socket)
+        if client is not None:
+            with self._books:
+                held, client.held = client.held or [], None
+                for op in held:
+                    self._running().add(op)
 
     def _add_ack(self, token: int, result: Any) -> None:
         payload, attachments = self._encode(arguments(result))
-        self._running().add(_ffi.OP_ACK, 0, token, data=payload, attachments=attachments, flags=self._emit_flags)
+        self._running().add((_ffi.OP_ACK, 0, token, None, payload, attachments, self._emit_flags, None, ()))
 
     def _ask(self, asked: Asked, event: str, data: Any, to: Any, skip: Any, namespace: Optional[str], timeout: Optional[float],
              volatile: bool = False) -> None:  # fmt: skip

@@ -26,12 +26,11 @@ log = logging.getLogger("sockeye_io")
 _HEAD = struct.Struct("<IIII")
 _RECORD = struct.Struct("<HHIIiQQQIIIIII")
 _LENGTH = struct.Struct("<I")
-# What changes from one operation to the next; sizes and the pointer to the emission stay.
-_OP = struct.Struct("=IQQ")
-_OP_WHERE = struct.Struct("=QQQI")
+# What changes from one operation to the next; sizes stay.
+_OP = struct.Struct("=IQQQQQQI")
 _EMISSION = struct.Struct("=IIIQQQQQQ")
 _OP_SIZE, _EMISSION_SIZE = ctypes.sizeof(_ffi.Op), ctypes.sizeof(_ffi.Emission)
-_OP_AT, _OP_WHERE_AT, _EMISSION_AT = _ffi.Op.kind.offset, _ffi.Op.target.offset, _ffi.Emission.flags.offset
+_OP_AT, _EMISSION_AT = _ffi.Op.kind.offset, _ffi.Emission.flags.offset
 
 # A batch that holds the event loop for about a millisecond at most.
 _BUFFER_BYTES = 128 << 10
@@ -77,18 +76,22 @@ class Target(NamedTuple):
         return target
 
 
+def operation(kind: int, socket: int, token: int = 0, name: Optional[str] = None, data: bytes = b"", attachments: Sequence[bytes] = (),
+              flags: int = 0, target: Optional[Target] = None, rooms: Sequence[str] = ()) -> tuple:  # fmt: skip
+    """What `Engine.add` takes; the `data` of an emission or acknowledgement is a JSON array."""
+    return kind, socket, token, name, data, attachments, flags, target, rooms
+
+
 class _Slots:
-    """The arrays that operations are written into, made once: each operation points to its emission already."""
+    """The arrays that operations are written into, made once."""
 
     def __init__(self) -> None:
         self.ops = (_ffi.Op * _SUBMIT_MAX)()
         self.emissions = (_ffi.Emission * _SUBMIT_MAX)()
         self.results = (ctypes.c_int32 * _SUBMIT_MAX)()
-        base = ctypes.addressof(self.emissions)
-        for at, op in enumerate(self.ops):
-            op.size = _OP_SIZE
-            op.emission = base + at * _EMISSION_SIZE
-            self.emissions[at].size = _EMISSION_SIZE
+        self.first_emission = ctypes.addressof(self.emissions)
+        for op, emission in zip(self.ops, self.emissions):
+            op.size, emission.size = _OP_SIZE, _EMISSION_SIZE
 
 
 class Engine:
@@ -252,10 +255,9 @@ class Engine:
                 self._names[atom] = name
         return atom
 
-    def add(self, kind: int, socket: int, token: int = 0, *, name: Optional[str] = None, data: bytes = b"", attachments: Sequence[bytes] = (),
-            flags: int = 0, target: Optional[Target] = None, rooms: Sequence[str] = ()) -> None:  # fmt: skip
-        """Puts an operation after those that wait for `flush`. `data` of emissions is taken for JSON without a check."""
-        self._ops.append((kind, socket, token, name, data, attachments, flags, target, rooms))
+    def add(self, operation: tuple) -> None:
+        """Puts an operation (see `operation`) after those that wait for `flush`."""
+        self._ops.append(operation)
 
     @property
     def has_operations(self) -> bool:
@@ -276,7 +278,7 @@ class Engine:
         payload = b"".join([op[4] for op in ops])
         address = ctypes.cast(ctypes.c_char_p(payload), ctypes.c_void_p).value or 0
         keep: List[Any] = []
-        to_ops, to_emissions = slots.ops, slots.emissions
+        to_ops, to_emissions, first_emission = slots.ops, slots.emissions, slots.first_emission
         for at, (kind, socket, token, name, data, attachments, flags, target, rooms) in enumerate(ops):
             target_at = rooms_at = name_at = name_len = parts_at = atom = 0
             if name is not None:
@@ -291,10 +293,11 @@ class Engine:
                 target_at = ctypes.addressof(mirror)
             if rooms:
                 rooms_at = _address_of_array([room.encode() for room in rooms], keep)
-            _OP.pack_into(to_ops, at * _OP_SIZE + _OP_AT, kind, socket, token)
             op_flags = flags if kind == _ffi.OP_DISCONNECT else 0
-            _OP_WHERE.pack_into(to_ops, at * _OP_SIZE + _OP_WHERE_AT, target_at, rooms_at, len(rooms), op_flags)
-            _EMISSION.pack_into(to_emissions, at * _EMISSION_SIZE + _EMISSION_AT, flags, atom, 0, name_at, name_len,
+            emission_at = at * _EMISSION_SIZE
+            _OP.pack_into(to_ops, at * _OP_SIZE + _OP_AT, kind, socket, token, first_emission + emission_at, target_at, rooms_at,
+                          len(rooms), op_flags)  # fmt: skip
+            _EMISSION.pack_into(to_emissions, emission_at + _EMISSION_AT, flags, atom, 0, name_at, name_len,
                                 address, len(data), parts_at, len(attachments))  # fmt: skip
             address += len(data)
         results = slots.results

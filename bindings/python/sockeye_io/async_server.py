@@ -12,7 +12,7 @@ from typing import Any, AsyncIterator, Callable, Dict, List, Optional
 from . import _ffi
 from ._asgi import AsgiHost
 from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
-from ._engine import Event
+from ._engine import Event, operation
 from ._files import StaticFiles
 from ._tasks import Runner
 from .exceptions import EngineError
@@ -203,6 +203,8 @@ class AsyncServer(BaseServer):
     def _on_event(self, event: Event) -> None:
         if event.kind == _ffi.EVENT_ACK:
             self._on_ack(event)
+        elif event.kind == _ffi.EVENT_CONNECT:
+            self._let_in(event)
         elif event.kind == _ffi.EVENT_AUTHORIZE:
             self._on_connect(event)
         elif event.kind == _ffi.EVENT_DISCONNECTING:
@@ -246,7 +248,7 @@ class AsyncServer(BaseServer):
         if isinstance(result, Exception) and not hasattr(result, "message"):
             self._report(result, "the handler of 'connect'")
         if self.always_connect and (isinstance(result, BaseException) or result is False):
-            self._running().add(_ffi.OP_DISCONNECT, client.socket)
+            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket))
         else:
             self._decide(client, token, result)
 
@@ -351,14 +353,14 @@ class AsyncServer(BaseServer):
     async def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Puts a client into a room; several rooms may be given as a list."""
         client = self._client(sid, namespace)
-        self._running().add(_ffi.OP_JOIN, client.socket, rooms=names(room))
+        self._running().add(operation(_ffi.OP_JOIN, client.socket, rooms=names(room)))
         self._due()
 
     async def leave_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Takes a client out of a room."""
         client = self._sids.get(sid)
         if client is not None:
-            self._running().add(_ffi.OP_LEAVE, client.socket, rooms=names(room))
+            self._running().add(operation(_ffi.OP_LEAVE, client.socket, rooms=names(room)))
             self._due()
 
     async def close_room(self, room: Any, namespace: Optional[str] = None) -> None:
@@ -380,7 +382,7 @@ class AsyncServer(BaseServer):
         """
         client = self._sids.get(sid)
         if client is not None:
-            self._running().add(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent))
+            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent)))
             self._due()
 
     async def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:

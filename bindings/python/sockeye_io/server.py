@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from . import _ffi
 from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
-from ._engine import Event
+from ._engine import Event, operation
 from ._files import StaticFiles
 from ._threads import Threads
 from ._wsgi import WsgiHost
@@ -34,8 +34,7 @@ class Server(BaseServer):
     def __init__(self, *args: Any, **kwargs: Any):
         self._local = threading.local()
         super().__init__(*args, **kwargs)
-        # A completion can come before the call that asked has returned its token.
-        self._books = threading.RLock()
+        self._encode = self._encode_here
         self._threads = Threads()
         self._closed = threading.Event()
         self._pump: Optional[threading.Thread] = None
@@ -48,7 +47,7 @@ class Server(BaseServer):
     def _namespace_class(self) -> type:
         return Namespace
 
-    def _encode(self, args: list) -> Any:
+    def _encode_here(self, args: list) -> Any:
         # Encoders are for one thread at a time.
         encoder = getattr(self._local, "encoder", None)
         if encoder is None:
@@ -137,6 +136,9 @@ class Server(BaseServer):
             self._on_message(event)
         elif event.kind == _ffi.EVENT_ACK:
             self._on_ack(event)
+        elif event.kind == _ffi.EVENT_CONNECT:
+            self._let_in(event)
+            self._running().flush()
         elif event.kind == _ffi.EVENT_AUTHORIZE:
             self._on_connect(event)
         elif event.kind == _ffi.EVENT_DISCONNECTING:
@@ -301,7 +303,7 @@ class Server(BaseServer):
 
     def _do(self, kind: int, client: Client, **how: Any) -> None:
         engine = self._running()
-        engine.add(kind, client.socket, **how)
+        engine.add(operation(kind, client.socket, **how))
         engine.flush()
 
     def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
@@ -334,7 +336,8 @@ class Server(BaseServer):
         """
         client = self._sids.get(sid)
         if client is not None:
-            self._do(_ffi.OP_DISCONNECT, client, flags=close_flags(close, silent))
+            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent)))
+            self._running().flush()
 
     def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Puts all clients of a namespace, or of the rooms `to`, into rooms."""

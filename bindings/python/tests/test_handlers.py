@@ -235,3 +235,43 @@ def test_handlers_may_be_added_while_the_server_runs(host, connect):
     client = socketio.Client(reconnection=False)
     with pytest.raises(socketio.exceptions.ConnectionError):
         client.connect(host.url, namespaces=["/nowhere"], wait_timeout=5)
+
+
+def test_what_is_emitted_while_connect_runs_comes_after_the_answer(make):
+    import websocket
+
+    for always_connect in (False, True):
+        host = make(always_connect=always_connect)
+
+        async def on_connect_async(sid, environ):
+            await host.sio.emit("first", to=sid)
+            await asyncio.sleep(0.05)
+            await host.sio.emit("second", to=sid)
+
+        def on_connect(sid, environ):
+            host.sio.emit("first", to=sid)
+            time.sleep(0.05)
+            host.sio.emit("second", to=sid)
+
+        host.sio.on("connect", on_connect_async if host.asynchronous else on_connect)
+        host.start()
+        raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
+        raw.recv()
+        raw.send("40")
+        assert [raw.recv()[:10] for _ in range(3)] == ['40{"sid":"', '42["first"', '42["second']
+        raw.close()
+
+
+def test_a_client_may_be_disconnected_by_its_connect_handler(host):
+    import websocket
+
+    async def on_connect_async(sid, environ):
+        await host.sio.disconnect(sid)
+
+    host.sio.on("connect", on_connect_async if host.asynchronous else lambda sid, environ: host.sio.disconnect(sid))
+    host.start()
+    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
+    raw.recv()
+    raw.send("40")
+    assert [raw.recv()[:2] for _ in range(2)] == ["40", "41"]
+    raw.close()
