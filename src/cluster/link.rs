@@ -25,7 +25,7 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const DEADLINE_FAR: Duration = Duration::from_secs(3600);
 
 /// Keeps the broker until the adapter is closed.
-pub async fn keep(node: Arc<Node>, server: Arc<Server>, broker: Broker) {
+pub async fn keep(node: Arc<Node>, server: Arc<Server>, mut broker: Broker) {
     let (mut pause, mut told_down) = (PAUSE_FIRST, false);
     while !node.is_closed() {
         let (was_up, reason) = match broker.connect(&node, &server).await {

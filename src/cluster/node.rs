@@ -4,7 +4,7 @@
 //! the task that reads it. No lock is held while something is delivered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +24,9 @@ use crate::server::{BroadcastAck, Count, Emission, Namespace, Server, Target};
 
 /// Random bytes of the ids of servers and requests: six characters.
 const ID_RANDOM_LEN: usize = 4;
+
+/// Malformed messages are logged once in so many microseconds: a minute.
+const MALFORMED_EVERY_US: u64 = 60_000_000;
 
 /// A namespace as this server serves it.
 pub struct Local {
@@ -60,6 +63,8 @@ pub struct Node {
     /// Told when the adapter is to end.
     pub closing: Notify,
     closed: AtomicBool,
+    /// When a malformed message was last logged, microseconds since the engine was made; 0 for never.
+    malformed_us: AtomicU64,
     locals: RwLock<Locals>,
 }
 
@@ -73,6 +78,7 @@ impl Node {
             opened: Notify::new(),
             closing: Notify::new(),
             closed: AtomicBool::new(false),
+            malformed_us: AtomicU64::new(0),
             locals: RwLock::default(),
         }
     }
@@ -255,6 +261,16 @@ impl Node {
         if !self.outgoing.add(publication) {
             server.metrics.count(Count::AdapterUnsent);
             self.warn(server, "a message for the other servers was dropped", "publishQueueBytes are used up");
+        }
+    }
+
+    /// Somebody published what is no message. Whoever may do that must not fill the log.
+    pub fn malformed(&self, server: &Server, channel: &str, error: Malformed) {
+        server.metrics.count(Count::AdapterMalformed);
+        let (last_us, now_us) = (self.malformed_us.load(Ordering::Relaxed), server.now_us());
+        if last_us == 0 || now_us - last_us >= MALFORMED_EVERY_US {
+            self.malformed_us.store(now_us, Ordering::Relaxed);
+            self.warn(server, "a malformed message was ignored", &format!("{channel}: {error}"));
         }
     }
 

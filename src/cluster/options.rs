@@ -19,6 +19,8 @@ const KEY_MAX: usize = 256;
 pub struct Options {
     /// Where the broker is; may hold credentials, so that nobody prints it.
     pub url: String,
+    /// URLs of sentinels; the broker is then the master whose name stands where `url` has a host.
+    pub sentinels: Vec<String>,
     /// Prefix of the channels.
     pub key: String,
     /// Patience for the answers of other servers, milliseconds.
@@ -33,6 +35,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             url: String::new(),
+            sentinels: Vec::new(),
             key: "socket.io".to_owned(),
             requests_timeout: 5000,
             publish_on_specific_response_channel: false,

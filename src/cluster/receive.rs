@@ -34,8 +34,7 @@ pub fn receive(node: &Arc<Node>, server: &Arc<Server>, subscribed: &str, channel
     let answers = local.channels.response.clone();
     let mut turn = Turn { node, server, local: &local, nsp, answers, out: Outbox::default() };
     if let Err(error) = turn.message(role, channel, bytes) {
-        server.metrics.count(Count::AdapterMalformed);
-        node.warn(server, "a malformed message was ignored", &format!("{channel}: {error}"));
+        node.malformed(server, channel, error);
     }
     turn.out.deliver(false);
 }

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Value};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, Value,
+};
 
 use super::node::{Local, Node};
 use super::outgoing::Publication;
@@ -18,8 +22,11 @@ use crate::server::{Code, Error, Server};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where Redis is.
-pub struct Broker {
-    client: Client,
+pub enum Broker {
+    /// At an address.
+    Fixed(Client),
+    /// Where sentinels say.
+    Master(Box<SentinelClient>),
 }
 
 /// A connection.
@@ -29,20 +36,36 @@ pub struct Link {
 }
 
 impl Broker {
-    /// Reads the URL; the error does not show it, because it may hold a password.
-    pub fn new(url: &str) -> Result<Broker, Error> {
-        let wrong = |what: &str| Error::new(Code::Invalid, format!("adapter.url {what}"));
-        if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-            return Err(Error::new(Code::Unsupported, "adapter.url asks for TLS, which this build does not have"));
-        }
-        let info = url.into_connection_info().map_err(|_| wrong("is no URL of Redis"))?;
+    /// Reads the URLs; errors do not show them, because they may hold passwords.
+    pub fn new(url: &str, sentinels: &[String]) -> Result<Broker, Error> {
+        let info = read_url(url, "url")?;
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(|_| wrong("cannot be used"))?;
-        Ok(Broker { client })
+        let unusable = |_| Error::new(Code::Invalid, "adapter.url cannot be used");
+        if sentinels.is_empty() {
+            return Client::open(info.set_redis_settings(settings)).map(Broker::Fixed).map_err(unusable);
+        }
+        let ConnectionAddr::Tcp(master, _) = info.addr() else {
+            return Err(Error::new(Code::Invalid, "adapter.url must have the master's name as its host"));
+        };
+        let addresses = sentinels.iter().map(|url| read_url(url, "sentinels")).collect::<Result<Vec<_>, Error>>()?;
+        let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
+        let client = SentinelClient::build(addresses, master.clone(), Some(node), SentinelServerType::Master);
+        client.map(|client| Broker::Master(Box::new(client))).map_err(unusable)
+    }
+
+    /// A client of the broker, which sentinels are asked for each time.
+    async fn client(&mut self) -> Result<Client, String> {
+        match self {
+            Broker::Fixed(client) => Ok(client.clone()),
+            Broker::Master(sentinels) => {
+                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
+                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)
+            }
+        }
     }
 
     /// Connects; messages are carried out as they come.
-    pub async fn connect(&self, node: &Arc<Node>, server: &Arc<Server>) -> Result<Link, String> {
+    pub async fn connect(&mut self, node: &Arc<Node>, server: &Arc<Server>) -> Result<Link, String> {
         let broken = Arc::new(AtomicBool::new(false));
         let (node, server, is_broken) = (node.clone(), server.clone(), broken.clone());
         // The connection reads on when this returns, so that a busy server holds the broker back, and keeps nothing in between.
@@ -59,9 +82,19 @@ impl Broker {
             .set_connection_timeout(Some(ANSWER_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(push);
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
+        let client = self.client().await?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
         Ok(Link { connection, broken })
     }
+}
+
+fn read_url(url: &str, option: &str) -> Result<ConnectionInfo, Error> {
+    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+        let text = format!("adapter.{option} asks for TLS, which this build does not have");
+        return Err(Error::new(Code::Unsupported, text));
+    }
+    let no_url = |_| Error::new(Code::Invalid, format!("adapter.{option}: not a URL of Redis"));
+    url.into_connection_info().map_err(no_url)
 }
 
 impl Link {

@@ -12,6 +12,7 @@ use crate::cluster;
 /// object with its options:
 ///
 /// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey;
+/// `sentinels`: URLs of sentinels; `url` then has the master's name in place of a host: `redis://user:password@mymaster`;
 /// `key` (`socket.io`), `requestsTimeout` (5000, milliseconds) and `publishOnSpecificResponseChannel` (false) as in the official adapter;
 /// `publishQueueBytes` (16 MiB): what may wait while the broker is not reached; what is published beyond that is dropped and counted.
 ///

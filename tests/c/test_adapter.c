@@ -26,6 +26,8 @@ static void test_refusals(void)
     GIVES("no JSON", SOCKEYE_ERR_BAD_JSON, join(server.engine, "redis", "{"));
     GIVES("a URL of something else", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"url\":\"http://s3cret@x/\"}"));
     CHECK("the URL is not shown", error_mentions("adapter.url") && !error_mentions("s3cret"));
+    GIVES("a sentinel that is none", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"url\":\"redis://m\",\"sentinels\":[\"s3cret\"]}"));
+    CHECK("it is named, and not shown", error_mentions("adapter.sentinels") && !error_mentions("s3cret"));
     GIVES("TLS", SOCKEYE_ERR_UNSUPPORTED, join(server.engine, "redis", "{\"url\":\"rediss://x\"}"));
     GIVES("one is taken", SOCKEYE_OK, join(server.engine, "redis", "{" NOWHERE "}"));
     GIVES("a second one is not", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE "}"));

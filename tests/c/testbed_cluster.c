@@ -32,12 +32,17 @@ static void add_raw(struct buf *json, const char *key, const char *value)
 }
 
 /* The options of the adapter as JSON; `number` is REQUESTS_TIMEOUT, 0 if there is none. */
-void cluster_options(struct testbed *bed, const char *kind, const char *url, const char *prefix, uint64_t number, bool specific)
+void cluster_options(struct testbed *bed, const char *kind, const char *url, const char *sentinel, const char *prefix, uint64_t number, bool specific)
 {
     char text[32];
     bed->adapter = kind;
     buf_str(&bed->adapter_json, "{");
     add_text(&bed->adapter_json, "url", url ? url : "redis://127.0.0.1:6379");
+    if (sentinel) {
+        buf_str(&bed->adapter_json, ",\"sentinels\":[");
+        buf_quote(&bed->adapter_json, sentinel, strlen(sentinel));
+        buf_str(&bed->adapter_json, "]");
+    }
     add_text(&bed->adapter_json, "key", prefix);
     snprintf(text, sizeof text, "%llu", (unsigned long long)number);
     if (number)

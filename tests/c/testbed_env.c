@@ -139,7 +139,7 @@ static void env_adapter(struct testbed *bed)
     uint64_t timeout = env_number("REQUESTS_TIMEOUT", 0, 1, UINT32_MAX);
     bool specific = env_flag("SPECIFIC_RESPONSE_CHANNEL", false);
     if (kind && strcmp(kind, "memory") != 0)
-        cluster_options(bed, kind, env_text("REDIS_URL"), env_text("ADAPTER_PREFIX"), timeout, specific);
+        cluster_options(bed, kind, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), timeout, specific);
 }
 
 void env_read(struct testbed *bed)

@@ -3,6 +3,9 @@
  * others. A broadcast has arrived when a later one to the same clients has; what is asynchronous is waited for.
  */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
@@ -11,7 +14,7 @@ import { createClient } from "redis";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { startProgram, startTestbed } from "./support/process.js";
-import { startRedis } from "./support/redis.js";
+import { killAll, startRedis, startSentinel } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
 const NAMES = ["ours-1", "ours-2", "official"];
@@ -26,7 +29,7 @@ before(async () => {
 });
 after(async () => {
   await publisher?.disconnect();
-  await redis?.kill();
+  await killAll();
 });
 
 /** Three servers in one cluster while the suite runs; in each test, a client at each in `clients`. */
@@ -303,7 +306,55 @@ describe("when the broker or a server is not well", () => {
     assert.deepEqual(saw[0], [["while down"], ["after"]]);
     clients.forEach((each) => each.closeAll());
     await Promise.all(servers.map((server) => server.stop()));
-    await own.kill();
+  });
+
+  /** Two servers of ours with this environment, a client at each; `run` gets both, and everything is closed behind it. */
+  async function twoServers(env, run) {
+    const servers = await Promise.all([startTestbed({ ADAPTER: "redis", ...env }), startTestbed({ ADAPTER: "redis", ...env })]);
+    const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
+    try {
+      await run(...(await Promise.all(clients.map((each) => each.connect("/")))));
+    } finally {
+      clients.forEach((each) => each.closeAll());
+      await Promise.all(servers.map((server) => server.stop()));
+    }
+  }
+
+  const bothHear = async (a, b, name) => {
+    const saw = [a, b].map(record);
+    await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, 10_000);
+    await cmd(a, "emit", { event: name });
+    await received(saw, [[[name]], [[name]]]);
+    assert.equal((await cmd(b, "fetchSockets")).length, 2);
+  };
+
+  test("a socket of the file system, and a user who may no more than needed", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "sockeye-redis-"));
+    const file = path.join(folder, "socket");
+    const may = "+hello +client +ping +publish +subscribe +psubscribe +pubsub resetchannels &socket.io* &socket.io#/#* &socket.io#/custom#* &socket.io#/deny#*";
+    const own = await startRedis(["--unixsocket", file, "--user", "guest", "on", ">s3cret", ...may.split(" ")]);
+    await twoServers({ REDIS_URL: `redis+unix://${file}` }, (a, b) => bothHear(a, b, "by file"));
+    await twoServers({ REDIS_URL: `redis://guest:s3cret@127.0.0.1:${own.port}` }, (a, b) => bothHear(a, b, "as guest"));
+    await rm(folder, { recursive: true });
+  });
+
+  test("the master fails: sentinels tell the new one", async () => {
+    const master = await startRedis();
+    const replica = await startRedis(["--replicaof", "127.0.0.1", String(master.port)]);
+    const folder = await mkdtemp(path.join(tmpdir(), "sockeye-sentinel-"));
+    const config = path.join(folder, "sentinel.conf");
+    const lines = ["monitor mymaster 127.0.0.1 " + master.port + " 1", "down-after-milliseconds mymaster 300", "failover-timeout mymaster 1000"];
+    await writeFile(config, lines.map((line) => `sentinel ${line}\n`).join(""));
+    const sentinel = await startSentinel(config);
+    await eventually(async () => (await sentinel.ask("INFO sentinel")).includes("slaves=1"), 15_000);
+    const env = { REDIS_URL: "redis://mymaster", REDIS_SENTINEL: sentinel.url };
+    await twoServers(env, async (a, b) => {
+      await bothHear(a, b, "before");
+      await master.kill();
+      await eventually(async () => (await sentinel.ask("SENTINEL get-master-addr-by-name mymaster")).includes(String(replica.port)), 20_000);
+      await bothHear(a, b, "after");
+    });
+    await rm(folder, { recursive: true });
   });
 
   test("a testbed without a broker serves its own clients", async () => {
