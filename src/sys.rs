@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Buffers that one vectored write takes at most; Linux's `IOV_MAX` is 1024, and beyond a few dozen a second call costs nothing.
 pub const IOV_MAX: usize = 64;
@@ -79,6 +80,39 @@ impl EventFd {
     /// For the host's `epoll`; this object keeps owning it.
     pub fn raw(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// A timer that `poll` and its relatives can wait on: readable from its time on, until it is set anew.
+#[derive(Debug)]
+pub struct TimerFd(OwnedFd);
+
+impl TimerFd {
+    /// Makes one, not set, close-on-exec and non-blocking.
+    pub fn new() -> io::Result<TimerFd> {
+        // SAFETY: no pointers; the result is checked before it is owned.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and nobody else owns it.
+        Ok(TimerFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Another descriptor of the same timer.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
+    /// Sets it to `after` from now, once; zero is at once. It cannot fail for a time that is one.
+    pub fn set(&self, after: Duration) {
+        // All zeroes would unset it.
+        let after = after.max(Duration::from_nanos(1));
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let at = libc::timespec { tv_sec: after.as_secs() as _, tv_nsec: after.subsec_nanos() as _ };
+        let setting = libc::itimerspec { it_interval: never, it_value: at };
+        // SAFETY: `setting` lives through the call; what was set before is not asked for.
+        unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &setting, ptr::null_mut()) };
     }
 }
 

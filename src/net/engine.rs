@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 
 use super::accept::Arrival;
 use super::admission::{Gate, Permit};
+use super::alarm::Alarm;
 use super::config::Config;
 use super::fed::Fed;
 use super::http::StaticDir;
@@ -127,12 +128,16 @@ impl Engine {
         let engine = Engine { server, config, peers, mounts, threads: Mutex::default() };
         for index in 0..engine.server.mailboxes().len() {
             // Made here, so that lack of descriptors is an error of this call.
-            let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+            let runtime = Builder::new_current_thread().enable_io().build()?;
+            let alarm = {
+                let _inside = runtime.enter();
+                Alarm::new()?
+            };
             let (server, config) = (engine.server.clone(), engine.config.clone());
             let (peers, mounts) = (engine.peers.clone(), engine.mounts.clone());
             let thread = sys::spawn(&format!("sockeye-io-{index}"), move || {
                 OF_SERVER.set(Arc::as_ptr(&server) as usize);
-                let shard = Shard::new(index, server.clone(), config, peers.clone(), mounts);
+                let shard = Shard::new(index, server.clone(), config, peers.clone(), mounts, alarm);
                 run_shard(&runtime, shard);
                 // What was handed over too late for the last turn is closed, not kept.
                 peers.inbox(index).take();

@@ -17,6 +17,7 @@
 mod accept;
 mod admission;
 mod adopt;
+mod alarm;
 mod config;
 mod connection;
 mod drain;

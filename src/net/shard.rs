@@ -5,16 +5,15 @@
 //! loop over keys that wakers left.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, Sleep};
 
 use super::admission::Pending;
+use super::alarm::Alarm;
 use super::config::Config;
 use super::connection::{Connection, Role};
 use super::drain::Schedule;
@@ -100,8 +99,7 @@ pub struct Shard {
     /// What `ready` is exchanged with, and likewise for `dirty`, so that a turn makes no lists anew.
     ready_buffer: Vec<u32>,
     pub dirty_buffer: Vec<u32>,
-    alarm: Option<Pin<Box<Sleep>>>,
-    alarm_ms: u64,
+    alarm: Alarm,
 }
 
 impl Shard {
@@ -112,6 +110,7 @@ impl Shard {
         config: Arc<Config>,
         peers: Arc<Peers>,
         mounts: Arc<Mutex<Vec<Arc<StaticDir>>>>,
+        alarm: Alarm,
     ) -> Shard {
         let mailbox = server.mailboxes()[index].clone();
         let rates = Rates::of(&server.config.limits);
@@ -150,8 +149,7 @@ impl Shard {
             read_buffer: vec![0; READ_BUFFER_LEN],
             ready_buffer: Vec::new(),
             dirty_buffer: Vec::new(),
-            alarm: None,
-            alarm_ms: u64::MAX,
+            alarm,
         }
     }
 
@@ -219,15 +217,12 @@ impl Shard {
         if next == u64::MAX {
             return true;
         }
-        // An alarm that is early costs a turn; setting it anew in each turn would cost more.
-        if self.alarm_ms <= next && self.alarm_ms > self.now_ms() && self.alarm.is_some() {
-            return true;
+        let now_ms = self.server.now_us() / 1000;
+        if next <= now_ms {
+            return false;
         }
-        let at = Instant::now() + Duration::from_millis(next.saturating_sub(self.now_ms()));
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        alarm.as_mut().reset(at);
-        self.alarm_ms = next;
-        alarm.as_mut().poll(cx).is_pending()
+        self.alarm.set(cx, now_ms, next);
+        true
     }
 
     fn update_date(&mut self) {
