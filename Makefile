@@ -158,7 +158,11 @@ prebuilds: node
 	scripts/prebuilds.sh bindings/node
 
 test-node: node
+	for example in chat auth; do (cd examples/node/$$example && npm install --package-lock=false --no-audit --no-fund --silent) || exit 1; done
 	cd bindings/node && node --test --test-concurrency=2 test/*.test.js
+	cd tests/clients/node && npm install --package-lock=false --no-audit --no-fund --silent && \
+		TESTBED=$(CURDIR)/bindings/node/test/testbed.js DELIVERIES=poll node --test --test-concurrency=3 --test-reporter=dot \
+		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js
 
 run-node: node
 	cd examples/node/chat && npm install --package-lock=false --no-audit --no-fund --silent && node index.js

@@ -9,6 +9,12 @@ const { Server } = require("..");
 /** Variables of features that this binding does not have (yet). */
 const MISSING = ["ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "REDIS_URL", "DATABASE_URL", "ADMIN", "TLS_CERT", "WT", "METRICS_PATH"];
 
+/** Names of what LIMITS gives by number, as sockeye.h has it. */
+const POLICIES = {
+  ratePolicy: ["delay", "disconnect"],
+  outboundPolicy: ["disconnect", "dropNewest", "dropOldest", "conflate"],
+};
+
 const AUTH_DELAY_MS = 10;
 
 const env = process.env;
@@ -36,8 +42,9 @@ function limits() {
   if (!env.LIMITS) return undefined;
   const found = {};
   for (const part of env.LIMITS.split(",")) {
-    const [, name, value] = /^(\w+)=([\w-]+)$/.exec(part) ?? stop(`LIMITS=${env.LIMITS}: not name=value,...`);
-    found[name] = value === "false" ? false : /^\d+$/.test(value) ? Number(value) : value;
+    const [, name, value] = /^(\w+)=(\d+|false)$/.exec(part) ?? stop(`LIMITS=${env.LIMITS}: not name=value,...`);
+    if (POLICIES[name]) found[name] = POLICIES[name][value];
+    else found[name] = value === "false" ? false : Number(value);
   }
   return found;
 }
@@ -45,6 +52,8 @@ function limits() {
 function options() {
   for (const name of MISSING) if (env[name]) stop(`${name}: not in this binding`);
   if (env.ADAPTER && env.ADAPTER !== "memory") stop(`ADAPTER=${env.ADAPTER}: there is only memory`);
+  // Node has one way to hear of events; the client tests name those of the C testbed.
+  if (!["inline", "thread", "poll", undefined].includes(env.DELIVERY)) stop(`DELIVERY=${env.DELIVERY}: not known`);
   const origins = env.CORS_ORIGIN?.split(",");
   return {
     path: env.SIO_PATH,
