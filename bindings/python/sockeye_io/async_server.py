@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import inspect
 import logging
 import signal
 from typing import Any, AsyncIterator, Callable, Dict, List, Optional
@@ -281,7 +282,7 @@ class AsyncServer(BaseServer):
             self._closed.set()
 
     def _call_back(self, callback: Callable, args: list) -> None:
-        if asyncio.iscoroutinefunction(callback):
+        if inspect.iscoroutinefunction(callback):
             self._runner.add(callback, tuple(args), self._answer, 0, "a callback")
             return
         try:

@@ -124,7 +124,8 @@ if child == 0:
 print(os.waitpid(child, 0)[1], sio.metrics()["sockets"], flush=True)
 """
     ended = script(text)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    # Newer versions of Python warn of the fork itself.
+    assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
     assert ended.stdout == "SOCKEYE_ERR_FORKED True\n0 0\n"
 
 
