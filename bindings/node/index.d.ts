@@ -168,9 +168,21 @@ type Heard<Reserved, Events> = Omit<Events, keyof Reserved> & Reserved;
 type Listener<Map, Ev> = Ev extends keyof Map ? Map[Ev] : (...args: any[]) => void;
 
 /** An EventEmitter whose listeners are typed. */
-declare class TypedEmitter<Map> extends EventEmitter {
+declare class TypedEmitter<Map> {
   on<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  addListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  prependListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
   once<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  prependOnceListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  off<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  removeListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
+  removeAllListeners(ev?: keyof Map & string): this;
+  listeners<Ev extends keyof Map & string>(ev: Ev): Listener<Map, Ev>[];
+  rawListeners<Ev extends keyof Map & string>(ev: Ev): Listener<Map, Ev>[];
+  listenerCount(ev: keyof Map & string): number;
+  eventNames(): (string | symbol)[];
+  setMaxListeners(n: number): this;
+  getMaxListeners(): number;
 }
 
 export class Socket<
