@@ -267,8 +267,9 @@ static void a_delay_is_no_life_without_pongs(void)
     limits.messages_per_second = 2;
     limits.messages_burst = 2;
     struct server server = limited(&limits, 100, 100);
-    int fd = joined(&server, &socket);
+    /* Before the session begins: its clock runs from there. */
     int64_t start = now_ms();
+    int fd = joined(&server, &socket);
     for (int i = 0; i < 1000; i++)
         event_packet(fd);
     sockeye_event event = server_next(&server, SOCKEYE_EVENT_DISCONNECT);
