@@ -1,30 +1,18 @@
 /**
  * The official server as a member of a cluster, with as much of the testbed's contract as the tests of clusters use. Configured by the
- * environment as the testbed is.
+ * environment as the testbed is; each adapter has a module of its own, `official-<ADAPTER>.js`.
  */
 import { createServer } from "node:http";
 
-import { createAdapter } from "@socket.io/redis-adapter";
-import { createClient } from "redis";
 import { Server } from "socket.io";
 
-const { HOST, PORT, REDIS_URL, SERVER_NAME, ADAPTER_PREFIX, REQUESTS_TIMEOUT, SPECIFIC_RESPONSE_CHANNEL } = process.env;
+const { HOST, PORT, ADAPTER, SERVER_NAME } = process.env;
 
-const publisher = createClient({ url: REDIS_URL });
-const subscriber = publisher.duplicate();
-// The tests kill the broker; the client connects again by itself.
-publisher.on("error", () => {});
-subscriber.on("error", () => {});
-await Promise.all([publisher.connect(), subscriber.connect()]);
+const { open } = await import(`./official-${ADAPTER}.js`);
+const { adapter, close } = await open(process.env);
 
 const http = createServer();
-const io = new Server(http, {
-  adapter: createAdapter(publisher, subscriber, {
-    key: ADAPTER_PREFIX ?? "socket.io",
-    requestsTimeout: Number(REQUESTS_TIMEOUT ?? 5000),
-    publishOnSpecificResponseChannel: SPECIFIC_RESPONSE_CHANNEL === "1",
-  }),
-});
+const io = new Server(http, { adapter });
 
 const log = [];
 
@@ -111,7 +99,7 @@ for (const name of ["/", "/custom"]) {
 http.listen(Number(PORT), HOST);
 process.on("SIGTERM", () => {
   io.close(async () => {
-    await Promise.allSettled([publisher.quit(), subscriber.quit()]);
+    await close();
     process.exit(0);
   });
 });
