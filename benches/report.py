@@ -16,6 +16,14 @@ FIGURES = (
     ("polling", "sockeye-inline", 1.8, 0.75),
 )
 
+# The same for the bindings: scenario, server, the peer of its language, at most this share of what the peer takes.
+BINDING_FIGURES = (
+    ("echo", "sockeye-node", "node", 1 / 3),
+    ("broadcast", "sockeye-node", "node", 1 / 4),
+    ("echo", "sockeye-python", "python-socketio", 1 / 6),
+    ("broadcast", "sockeye-python", "python-socketio", 1 / 20),
+)
+
 TITLES = {
     "echo": "echo and ack, 100 clients, 4 in flight, 64 B",
     "binary": "echo of a 1 KiB attachment, 100 clients, 4 in flight",
@@ -63,6 +71,16 @@ class Results:
                 ratio = self.ratio(scenario, server, reference)
                 reached = None if ratio is None else ratio <= limit
                 yield f"{scenario}, {server}: ≤ {limit} × {reference}", ratio, reached
+
+    def binding_figures(self):
+        """As figures(), for the bindings that were measured beside their peers."""
+        for scenario, server, peer, limit in BINDING_FIGURES:
+            ratio = self.ratio(scenario, server, peer)
+            if ratio is not None:
+                yield bounded(f"{scenario}, {server}: ≤ {limit:.3g} × {peer}", ratio, limit)
+        ours, peer = (self.median("idle", name, "kib_per_connection") for name in ("sockeye-node", "node"))
+        if ours and peer:
+            yield bounded("idle, memory of sockeye-node: ≤ 0.333 × node", ours / peer, 1 / 3)
 
     def scale_figures(self):
         """As figures(), for what many connections cost."""
@@ -133,14 +151,14 @@ def latency_table(results):
     if not results.scenarios(["latency"]):
         return ""
     rows = []
-    for key in ("p50_us", "p99_us", "p999_us", "max_us", "cpu_us_per_message"):
+    for key in ("p50_us", "p99_us", "p999_us", "max_us", "left_out", "cpu_us_per_message"):
         rows.append([key, *(number(results.median("latency", server, key)) for server in results.servers)])
     return table("Latency of paced echoes, 1000 clients, 20,000 a second", ["", *results.servers], rows)
 
 
 def figure_table(results):
     words = {True: "reached", False: "**not reached**", None: "not measured"}
-    figures = [*results.figures(), *results.scale_figures()]
+    figures = [*results.figures(), *results.scale_figures(), *results.binding_figures()]
     rows = [[text, number(value), words[reached]] for text, value, reached in figures]
     rows.append(["sockeye: nothing lost, duplicated or reordered in any run", "", words[results.clean(OURS)]])
     return table("Figures", ["figure", "measured", ""], rows)

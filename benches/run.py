@@ -110,7 +110,7 @@ def build_servers(options):
 def measure(load, server, scenario, options, extra):
     """One run on a fresh server: what the load generator printed, or `violation`; `disturbed` if it never had peace."""
     for _ in range(ATTEMPTS):
-        with servers.Running(server) as running:
+        with servers.Running(server, ahead=scenario == "latency") as running:
             command = ["taskset", "-c", str(servers.LOAD_CPU), str(load), *VARIANTS.get(scenario, [scenario])]
             command += ["--port", str(running.port), "--pid", str(running.pid), *extra]
             command += ["--seconds", str(options.seconds), "--warmup", str(options.warmup)]

@@ -20,6 +20,9 @@ HOST = "127.0.0.1"
 
 SERVER_CPU = 0
 LOAD_CPU = 1
+# By the kernel's scheduler: pinned; and, for servers that sleep most of the time, ahead of every program without a real-time priority.
+PINNED = ("taskset", "-c", str(SERVER_CPU))
+REAL_TIME = ("chrt", "-f", "1")
 
 READY_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 5
@@ -153,14 +156,23 @@ def last_line(text):
     return lines[-1].strip() if lines else "no reason given"
 
 
-class Running:
-    """A started server, pinned to SERVER_CPU on a free port; stopped at the end of a `with` block."""
+def may(prefix):
+    """Whether this user may run programs so."""
+    return subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
 
-    def __init__(self, server):
+
+class Running:
+    """A started server, pinned to SERVER_CPU on a free port; stopped at the end of a `with` block.
+
+    `ahead` runs it ahead of all ordinary programs of that CPU, if this user may ask for that.
+    """
+
+    def __init__(self, server, ahead=False):
         self.port = free_port()
         environment = {**os.environ, **server.environment, "HOST": HOST, "PORT": str(self.port)}
-        command = ["taskset", "-c", str(SERVER_CPU), *server.command]
-        # taskset becomes the server by exec, so its process id is the server's.
+        prefix = [*REAL_TIME, *PINNED] if ahead and may(REAL_TIME) else PINNED
+        command = [*prefix, *server.command]
+        # Each of these becomes the next by exec, so the process id is the server's.
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         self.name = server.name
 

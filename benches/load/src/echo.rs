@@ -37,9 +37,36 @@ enum Pace {
         start: Instant,
         /// Messages sent so far, over all clients.
         issued: u64,
-        latencies_ns: Vec<u64>,
+        latencies: Latencies,
         measuring: bool,
     },
+}
+
+/// How long answers took, of those that the generator was there to send and to receive.
+#[derive(Default)]
+struct Latencies {
+    ns: Vec<u64>,
+    /// Those of the turn in progress begin here.
+    turn: usize,
+    /// What was due before waited for the generator, not for the server.
+    not_before: Option<Instant>,
+    left_out: u64,
+}
+
+impl Latencies {
+    fn add(&mut self, due: Instant) {
+        if self.not_before.is_some_and(|time| due < time) {
+            self.left_out += 1;
+        } else {
+            self.ns.push(due.elapsed().as_nanos() as u64);
+        }
+    }
+
+    fn absent(&mut self, now: Instant) {
+        self.left_out += (self.ns.len() - self.turn) as u64;
+        self.ns.truncate(self.turn);
+        self.not_before = Some(now);
+    }
 }
 
 /// The scenario; see the module.
@@ -71,7 +98,7 @@ impl Echo {
             interval: Duration::from_nanos(1_000_000_000 / rate),
             start: Instant::now(),
             issued: 0,
-            latencies_ns: Vec::new(),
+            latencies: Latencies::default(),
             measuring: false,
         };
         Self::new(vec![event(bytes)], clients, pace)
@@ -82,13 +109,14 @@ impl Echo {
     }
 
     /// Latencies of the measured window in ascending order, nanoseconds from the time when a message was *due* to be
-    /// sent, so that a server (or generator) that falls behind cannot hide it. Empty in a closed loop.
-    pub fn latencies_ns(&mut self) -> &[u64] {
+    /// sent, so that a server that falls behind cannot hide it; and how many are not among them, since the generator itself
+    /// was interrupted between their due time and their answer. Empty in a closed loop.
+    pub fn latencies_ns(&mut self) -> (&[u64], u64) {
         match &mut self.pace {
-            Pace::Closed { .. } => &[],
-            Pace::Open { latencies_ns, .. } => {
-                latencies_ns.sort_unstable();
-                latencies_ns
+            Pace::Closed { .. } => (&[], 0),
+            Pace::Open { latencies, .. } => {
+                latencies.ns.sort_unstable();
+                (&latencies.ns, latencies.left_out)
             }
         }
     }
@@ -133,9 +161,8 @@ impl Echo {
                     }
                 }
             }
-            Pace::Open { interval, start, latencies_ns, measuring: true, .. } => {
-                let due = *start + nth(*interval, sequence * clients + id as u64);
-                latencies_ns.push(due.elapsed().as_nanos() as u64);
+            Pace::Open { interval, start, latencies, measuring: true, .. } => {
+                latencies.add(*start + nth(*interval, sequence * clients + id as u64));
             }
             Pace::Open { .. } => {}
         }
@@ -160,7 +187,16 @@ impl Workload for Echo {
         }
     }
 
+    fn absent(&mut self, now: Instant) {
+        if let Pace::Open { latencies, .. } = &mut self.pace {
+            latencies.absent(now);
+        }
+    }
+
     fn tick(&mut self, now: Instant, out: &mut Outbox) {
+        if let Pace::Open { latencies, .. } = &mut self.pace {
+            latencies.turn = latencies.ns.len();
+        }
         loop {
             let clients = self.clients.len() as u64;
             let Pace::Open { interval, start, issued, .. } = &mut self.pace else {

@@ -66,7 +66,8 @@ fn measure(options: &Options) -> Result<String, Failure> {
             let mut paced = Echo::paced(clients, options.rate, bytes);
             let mut line = measure_joined(&mut net, options, &mut paced)?;
             line.truncate(line.len() - 1);
-            Ok(line + &percentiles(paced.latencies_ns()) + "}")
+            let (sorted_ns, left_out) = paced.latencies_ns();
+            Ok(line + &percentiles(sorted_ns) + &format!(",\"left_out\":{left_out}}}"))
         }
         Scenario::Broadcast => {
             let mut all = Fanout::broadcast(clients, in_flight as usize, bytes);

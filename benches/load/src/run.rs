@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::net::{Handler, Net, Outbox};
 use crate::proc::Server;
+use crate::sys;
 
 /// What is in flight at the end must arrive within this time, or it is lost.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -13,12 +14,18 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// A closed loop that delivers nothing for so long has lost a message.
 const STALL: Duration = Duration::from_secs(10);
 
+/// A turn in which this thread was without a CPU for so long, and for longer than it had one, says nothing of the server. The second
+/// part is for bursts: the kernel books what it does for them to nobody.
+const ABSENCE_MIN: Duration = Duration::from_micros(100);
+
 /// A scenario: sends messages and checks what comes back.
 pub trait Workload: Handler {
     /// Sends the first messages.
     fn start(&mut self, out: &mut Outbox);
     /// Called once a turn; for scenarios that send by the clock.
     fn tick(&mut self, _now: Instant, _out: &mut Outbox) {}
+    /// The generator itself was not running at some time of the turn that ends now: comes before the turn's `tick`.
+    fn absent(&mut self, _now: Instant) {}
     /// Tells when the measured window opens and closes.
     fn measuring(&mut self, _open: bool) {}
     /// From now on nothing new is sent.
@@ -68,9 +75,14 @@ pub fn run(net: &mut Net, workload: &mut impl Workload, plan: Plan, server: &Ser
 fn spin(net: &mut Net, workload: &mut impl Workload, time: Duration) -> Result<(), Failure> {
     let start = Instant::now();
     let (mut seen, mut progress) = (workload.delivered(), start);
+    let (mut turn, mut cpu) = (start, sys::thread_cpu());
     loop {
         net.turn(workload)?;
-        let now = Instant::now();
+        let (now, now_cpu) = (Instant::now(), sys::thread_cpu());
+        if was_absent(now - turn, now_cpu - cpu) {
+            workload.absent(now);
+        }
+        (turn, cpu) = (now, now_cpu);
         if now - start >= time {
             return Ok(());
         }
@@ -82,6 +94,12 @@ fn spin(net: &mut Net, workload: &mut impl Workload, time: Duration) -> Result<(
             return Err(lost(workload, STALL));
         }
     }
+}
+
+/// Whether a turn of `wall` time and `cpu` time of this thread was interrupted.
+fn was_absent(wall: Duration, cpu: Duration) -> bool {
+    let without = wall.saturating_sub(cpu);
+    without >= ABSENCE_MIN && without > cpu
 }
 
 fn drain(net: &mut Net, workload: &mut impl Workload) -> Result<(), Failure> {
@@ -105,4 +123,17 @@ fn lost(workload: &impl Workload, time: Duration) -> Failure {
         workload.outstanding(),
         workload.delivered() + workload.outstanding()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_interrupted_if_most_of_a_noticeable_time_was_another_s() {
+        let us = Duration::from_micros;
+        assert!(was_absent(us(300), us(20)));
+        assert!(!was_absent(us(90), us(20)), "too short to matter");
+        assert!(!was_absent(us(300), us(180)), "a burst");
+    }
 }
