@@ -1,6 +1,8 @@
 """The servers, and what must hold after every case: nobody else noticed, and nothing stayed behind."""
 
 import os
+import pathlib
+import sys
 import time
 
 import pytest
@@ -8,7 +10,10 @@ import socketio
 
 import wire
 from sessions import Polling
-from testbed import Testbed
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from testbed import Testbed  # noqa: E402
 
 # Short times, so that what a case leaves open ends by itself soon.
 SETTINGS = {

@@ -1,4 +1,4 @@
-"""The server under attack: one testbed process, and what can be seen of it from outside."""
+"""The testbed as Python tests start it: a process on a port of its own, and what can be seen of it from outside."""
 
 import os
 import pathlib
@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TESTBED = pathlib.Path(os.environ.get("TESTBED", ROOT / "target" / "testbed")).resolve()
@@ -23,31 +25,45 @@ ALARMS = ("panicked", "FAULT", "Sanitizer", "runtime error")
 
 
 class Testbed:
-    """A running testbed on a port of its own. `env` is added to the environment."""
+    """A running testbed on a port of its own on 127.0.0.1. `env` is added to the environment."""
 
     # Its name is not that of a test.
     __test__ = False
 
     def __init__(self, env):
+        self.env = env
         self.log = tempfile.TemporaryFile()
         for _ in range(START_ATTEMPTS):
             self.port = free_port()
-            if self._start(env):
+            if self._start():
                 return
         raise RuntimeError(f"{TESTBED} does not start: {self.alarms() or 'no word why'}")
 
-    def _start(self, env):
-        settings = {**os.environ, "HOST": "127.0.0.1", **env, "PORT": str(self.port)}
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def _start(self):
+        settings = {**os.environ, "HOST": "127.0.0.1", **self.env, "PORT": str(self.port)}
         self.process = subprocess.Popen([str(TESTBED)], env=settings, stderr=self.log)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return True
+                # It answers, and that leaves no session behind.
+                urllib.request.urlopen(f"{self.url}/nothing", timeout=1)
+            except urllib.error.HTTPError as error:
+                return error.code == 404
             except OSError:
                 time.sleep(0.01)
         self.process.kill()
+        self.process.wait()
         return False
+
+    def restart(self):
+        """Kills it and starts its successor there."""
+        self.process.kill()
+        self.process.wait()
+        assert self._start(), "the successor does not start"
 
     def fds(self):
         """How many file descriptors the process has open."""
