@@ -15,9 +15,6 @@
 #define FRAME_BINARY 2
 #define FRAME_CLOSE 8
 
-/* For connections that are opened while it is not 0: what the kernel keeps for a client that does not read. */
-static int tcp_receive_buffer;
-
 static inline int tcp_open(uint16_t port)
 {
     struct sockaddr_in address;
@@ -27,8 +24,6 @@ static inline int tcp_open(uint16_t port)
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && tcp_receive_buffer)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tcp_receive_buffer, sizeof tcp_receive_buffer);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (fd >= 0)
             close(fd);
@@ -100,10 +95,10 @@ static inline int http_request(uint16_t port, const char *method, const char *ta
 
 /* ---- WebSocket ---------------------------------------------------------------------------------------------------------------------- */
 
-static inline int ws_open(uint16_t port, const char *target)
+/* Makes a connection a WebSocket; gives it back, or -1 with the connection closed. */
+static inline int ws_open_on(int fd, const char *target)
 {
     char head[4096];
-    int fd = tcp_open(port);
     if (fd < 0)
         return -1;
     int n = snprintf(head, sizeof head,
@@ -115,6 +110,11 @@ static inline int ws_open(uint16_t port, const char *target)
         return -1;
     }
     return fd;
+}
+
+static inline int ws_open(uint16_t port, const char *target)
+{
+    return ws_open_on(tcp_open(port), target);
 }
 
 /* Sends one masked frame; the mask is 0, which leaves the payload as it is. */
@@ -165,10 +165,12 @@ static inline int64_t ws_recv(int fd, char *out, size_t cap)
     return (int64_t)len;
 }
 
-/* A connection whose `/` is joined; `auth` may be NULL. -1 if it was refused; the refusal is in `answer`. */
-static inline int sio_open_as(uint16_t port, const char *connect, char *answer, size_t cap)
+#define SIO_TARGET "/socket.io/?EIO=4&transport=websocket"
+
+/* Joins `/` on a connection; `connect` is the CONNECT packet. -1 if it was refused; the refusal is in `answer`. */
+static inline int sio_join(int fd, const char *connect, char *answer, size_t cap)
 {
-    int fd = ws_open(port, "/socket.io/?EIO=4&transport=websocket");
+    fd = ws_open_on(fd, SIO_TARGET);
     if (fd < 0)
         return -1;
     if (ws_recv(fd, answer, cap) < 0 || ws_send(fd, connect) != 0 || ws_recv(fd, answer, cap) < 0) {
@@ -178,12 +180,23 @@ static inline int sio_open_as(uint16_t port, const char *connect, char *answer, 
     return fd;
 }
 
-static inline int sio_open(uint16_t port)
+static inline int sio_open_as(uint16_t port, const char *connect, char *answer, size_t cap)
+{
+    return sio_join(tcp_open(port), connect, answer, cap);
+}
+
+/* A connection whose `/` is joined. */
+static inline int sio_open_on(int fd)
 {
     char answer[1024];
-    int fd = sio_open_as(port, "40", answer, sizeof answer);
+    fd = sio_join(fd, "40", answer, sizeof answer);
     NEED(fd >= 0 && strncmp(answer, "40{\"sid\":", 9) == 0);
     return fd;
+}
+
+static inline int sio_open(uint16_t port)
+{
+    return sio_open_on(tcp_open(port));
 }
 
 #endif
