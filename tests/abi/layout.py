@@ -1,6 +1,7 @@
-"""Writes layout.c: what programs that are compiled already know of the header, its numbers and where the fields of its structs are.
+"""Writes what programs that are compiled already know of the header: its numbers, and where the fields of its structs are.
 
-usage: layout.py HEADER CC > tests/abi/layout.c
+usage: layout.py numbers HEADER CC > tests/abi/numbers.c
+       layout.py layout HEADER CC > tests/abi/layout.c
 """
 
 import pathlib
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-header, compiler = pathlib.Path(sys.argv[1]), sys.argv[2:]
+what, header, compiler = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
 text = re.sub(r"//.*", "", header.read_text())
 
 structs = {}
@@ -28,10 +29,10 @@ def grows(name):
 
 
 lines = ["#include <stdio.h>", "#include <stddef.h>", f'#include "{header.name}"', "int main(void) {"]
-for name in constants:
+for name in constants if what == "numbers" else ():
     number = f'{name} > 0 ? "SAME({name} == %lluu)\\n" : "SAME({name} == %lld)\\n"'
     lines.append(f"printf({number}, (unsigned long long){name});")
-for name, fields in structs.items():
+for name, fields in structs.items() if what == "layout" else ():
     sign = ">=" if grows(name) else "=="
     lines.append(f'printf("SAME(sizeof({name}) {sign} %zu)\\n", sizeof({name}));')
     for field in fields:
@@ -46,8 +47,12 @@ with tempfile.TemporaryDirectory() as folder:
     subprocess.run([*compiler, f"-I{header.parent}", "-o", program, source], check=True)
     asserts = subprocess.run([program], check=True, capture_output=True, text=True).stdout
 
+WHAT = {
+    "numbers": "The numbers of the header, as programs that are compiled already know them: there may be more, but nothing else may",
+    "layout": "Where fields are, as programs that are compiled already know: structs that start with their size may grow, but nothing else may",
+}
 print(f"""\
-/* What programs that are compiled already know of the header. Structs that start with their size may have grown since. Nothing else may
+/* {WHAT[what]}
  * differ, unless SOCKEYE_ABI does. Written by layout.py, for machines with 64-bit pointers and `long`; do not edit. */
 #include <stddef.h>
 #include "{header.name}"
