@@ -127,9 +127,13 @@ test-clients: testbed examples examples-host
 test-hostile: testbed
 	sh tests/hostile/run.sh
 
-.PHONY: test-python
+.PHONY: test-python test-python-sdist
 test-python: lib
 	sh bindings/python/tests/run.sh
+
+# As test-python, and the sdist is built and installed where there is nothing but Rust: some minutes more.
+test-python-sdist: lib
+	SDIST=1 sh bindings/python/tests/run.sh
 
 # Each target of fuzz/ for so many seconds.
 SECONDS ?= 30

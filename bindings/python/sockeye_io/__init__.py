@@ -4,13 +4,52 @@
 Python; what is left here is to run handlers.
 """
 
+from typing import TYPE_CHECKING, Any
+
+# Checks at once whether the library is there and fits.
+from . import _ffi as _ffi
 from . import exceptions
-from ._base import FetchedSocket
-from .async_server import AsyncServer
 from .exceptions import ConnectionRefusedError
-from .namespace import AsyncNamespace, Namespace
-from .server import Server
+
+if TYPE_CHECKING:
+    from ._base import FetchedSocket
+    from .async_server import AsyncServer
+    from .namespace import AsyncNamespace, Namespace
+    from .server import Server
 
 __version__ = "0.1.0"
 
 __all__ = ["AsyncNamespace", "AsyncServer", "ConnectionRefusedError", "FetchedSocket", "Namespace", "Server", "exceptions"]
+
+# Loaded when they are asked for: a program needs one of the servers, and only one of them needs asyncio.
+_MODULES = {
+    "AsyncNamespace": "namespace",
+    "AsyncServer": "async_server",
+    "FetchedSocket": "_base",
+    "Namespace": "namespace",
+    "Server": "server",
+}
+# What python-socketio has by these names, and what is to be done here.
+_INSTEAD = {
+    "ASGIApp": "give the application to AsyncServer: sio.run(host, port, app=app, static_files=files)",
+    "WSGIApp": "give the application to Server: sio.run(host, port, app=app, static_files=files)",
+    "Middleware": "give the application to Server: sio.run(host, port, app=app)",
+    "Client": "clients are python-socketio's own",
+    "AsyncClient": "clients are python-socketio's own",
+    "SimpleClient": "clients are python-socketio's own",
+    "AsyncSimpleClient": "clients are python-socketio's own",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        return value
+    hint = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
+    raise AttributeError(f"sockeye_io has no {name}{hint}")
+
+
+def __dir__() -> list:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,7 @@
-"""What both servers share: handlers and where events find them, clients, targets, and the books of answers that are awaited."""
+"""What both servers share: the engine's life, clients, targets, and the books of answers that are awaited."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
@@ -10,11 +9,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from . import _ffi
 from ._codec import Encoder, ModuleEncoder, arguments
 from ._engine import Engine, Event, Target, operation
-from ._environ import environ_of_handshake
 from ._options import engine_options
+from ._registry import RESERVED, Registry, Route
 from .exceptions import BadNamespaceError, DisconnectedError, EngineError, TimeoutError, UnknownClientError
 
-RESERVED = ("connect", "disconnect")
 # The reasons of python-socketio for what the official server calls otherwise.
 REASONS = {
     "client namespace disconnect": "client disconnect",
@@ -64,16 +62,6 @@ class Client:
         self.jobs: Any = None
 
 
-class Route(NamedTuple):
-    """A handler; `prefix` are arguments before those of the event."""
-
-    handler: Callable
-    prefix: tuple
-    is_async: bool
-    # How many arguments it takes at most, `prefix` not counted.
-    arity: float
-
-
 class FetchedSocket(NamedTuple):
     """A client as `fetch_sockets` found it."""
 
@@ -95,17 +83,6 @@ class Asked:
         self.replies: List[Any] = []
 
 
-def arity_of(handler: Callable) -> float:
-    """How many positional arguments it takes at most."""
-    try:
-        parameters = inspect.signature(handler).parameters.values()
-    except (TypeError, ValueError):
-        return float("inf")
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return float("inf")
-    return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
-
-
 def unwrapped(args: list) -> Any:
     """What `call` returns for the arguments of an acknowledgement: nothing, the one, or a tuple."""
     return None if not args else args[0] if len(args) == 1 else tuple(args)
@@ -125,13 +102,17 @@ def close_flags(close: bool, silent: bool) -> int:
     return _ffi.CLOSE_SILENT if silent else _ffi.CLOSE_TRANSPORT if close else 0
 
 
-class BaseServer:
-    """Handlers and clients. What runs handlers, and when operations go to the engine, is the subclasses' part."""
+class BaseServer(Registry):
+    """Clients and what is done to them. What runs handlers, and when operations go to the engine, is the subclasses' part."""
 
     #: What `trigger_event` gives for an event without a handler.
     not_handled = NotHandled
     #: The reasons that `disconnect` handlers are told.
     reason = Reason
+    #: Events that clients cannot send.
+    reserved_events = list(RESERVED)
+    #: python-socketio's name of what the server runs on.
+    async_mode = "threading"
 
     def __init__(self, client_manager=None, logger=False, serializer="default", json=None, async_handlers=True,
                  always_connect=False, namespaces=None, async_mode=None, engineio_logger=False, monitor_clients=True,
@@ -140,11 +121,10 @@ class BaseServer:
             raise NotImplementedError("client_manager: the engine keeps rooms itself, and has no cluster yet")
         if serializer != "default":
             raise NotImplementedError("serializer: the engine has only the default one yet")
+        super().__init__()
         self.async_handlers = async_handlers
         self.always_connect = always_connect
-        self.namespaces = ["/"] if namespaces is None else [namespaces] if isinstance(namespaces, str) else list(namespaces)
-        self.handlers: Dict[str, Dict[str, Callable]] = {}
-        self.namespace_handlers: Dict[str, Any] = {}
+        self.namespaces = ["/"] if not namespaces else [namespaces] if isinstance(namespaces, str) else list(namespaces)
         self.logger = self._logger(logger)
         self._loads = None if json is None else json.loads
         self._json = json
@@ -153,7 +133,6 @@ class BaseServer:
         self._emit_flags = _ffi.TRUST_JSON if json is None else 0
         self._options = engine_options(**options)
         self._engine: Optional[Engine] = None
-        self._routes: Dict[Tuple[str, str], Route] = {}
         self._clients: Dict[int, Client] = {}
         self._sids: Dict[str, Client] = {}
         self._nsps: Dict[int, str] = {}
@@ -180,78 +159,11 @@ class BaseServer:
     def _new_encoder(self) -> Any:
         return Encoder() if self._json is None else ModuleEncoder(self._json)
 
-    # ---- handlers ---------------------------------------------------------------------------------------------------------------
-
-    def on(self, event: str, handler: Optional[Callable] = None, namespace: Optional[str] = None) -> Callable:
-        """Registers a handler for an event, as a decorator or with `handler`.
-
-        `"*"` as the event catches all that have no handler of their own (not `connect` and `disconnect`), and is given the
-        event's name first; `"*"` as the namespace catches those of all namespaces, and is given the namespace before the sid.
-        """
-        name = namespace or "/"
-
-        def register(handler: Callable) -> Callable:
-            self.handlers.setdefault(name, {})[event] = handler
-            self._routes.clear()
-            if self._engine is not None:
-                self._open_namespace(name)
-                if event != "*":
-                    self._engine.intern(event)
-            return handler
-
-        return register if handler is None else register(handler)
-
-    def event(self, *args: Any, **kwargs: Any) -> Callable:
-        """Registers the decorated function for the event that it is named after: `@sio.event` or `@sio.event(namespace=...)`."""
-        if len(args) == 1 and not kwargs and callable(args[0]):
-            return self.on(args[0].__name__)(args[0])
-        return lambda handler: self.on(handler.__name__, *args, **kwargs)(handler)
-
-    def register_namespace(self, namespace_handler: Any) -> None:
-        """Registers an instance of a class of handlers, `Namespace` or `AsyncNamespace`."""
-        if not isinstance(namespace_handler, self._namespace_class()):
-            raise ValueError(f"not an instance of {self._namespace_class().__name__}")
-        namespace_handler._set_server(self)
-        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
-        self._routes.clear()
+    def _registered(self, namespace: str, event: str) -> None:
         if self._engine is not None:
-            self._open_namespace(namespace_handler.namespace)
-
-    def _namespace_class(self) -> type:
-        raise NotImplementedError
-
-    def _route(self, namespace: str, event: str) -> Optional[Route]:
-        route = self._routes.get((namespace, event))
-        if route is None:
-            found = self._find(namespace, event)
-            if found is None:
-                return None
-            handler, prefix, exact = found
-            is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
-            route = Route(handler, prefix, is_async, arity_of(handler) - len(prefix))
-            # Names that clients choose are not remembered: there is no end of them.
-            if exact:
-                self._routes[namespace, event] = route
-        return route
-
-    def _find(self, namespace: str, event: str) -> Optional[Tuple[Callable, tuple, bool]]:
-        for key, prefix in ((namespace, ()), ("*", (namespace,))):
-            handlers = self.handlers.get(key, {})
-            if event in handlers:
-                # Under the `*` namespace there is no end of namespaces, which clients choose as well.
-                return handlers[event], prefix, not prefix
-            if "*" in handlers and event not in RESERVED:
-                return handlers["*"], (event, *prefix), False
-        for key, prefix in ((namespace, ()), ("*", (namespace,))):
-            space = self.namespace_handlers.get(key)
-            if space is None:
-                continue
-            if space._overrides_trigger:
-                return space.trigger_event, (event, *prefix), False
-            handler = getattr(space, f"on_{event}", None)
-            if handler is not None:
-                return handler, prefix, not prefix
-        return None
+            self._open_namespace(namespace)
+            if event != "*":
+                self._engine.intern(event)
 
     # ---- the engine -------------------------------------------------------------------------------------------------------------
 
@@ -316,7 +228,10 @@ class BaseServer:
 
     def _environ(self, client: Client) -> dict:
         if client.environ is None:
-            client.environ = environ_of_handshake(self._running().handshake(client.socket))
+            # Loaded when a client comes: a server listens without it.
+            from ._environ import HandshakeEnviron
+
+            client.environ = HandshakeEnviron(self._running().handshake(client.socket))
         return client.environ
 
     def _connect_args(self, route: Route, client: Client, auth: Any) -> list:
@@ -337,6 +252,9 @@ class BaseServer:
         try:
             if isinstance(result, BaseException) or result is False:
                 message = getattr(result, "message", "Connection rejected by server")
+                if isinstance(result, ConnectionRefusedError):
+                    # Python's own exception of this name.
+                    message = "Connection refused by server"
                 data = getattr(result, "data", None)
                 self._forget(client)
                 text = None if data is None else self._encode([data])[0][1:-1]
@@ -375,10 +293,15 @@ class BaseServer:
         payload, attachments = self._encode(arguments(data))
         engine = self._engine
         if engine is None or not engine.is_open:
+            if engine is not None and engine.is_forked:
+                raise engine.gone()
             return False
         flags = self._emit_flags | (_ffi.VOLATILE if volatile else 0)
         client = self._one(to, skip, namespace)
         if client is None:
+            if (namespace or "/") not in self._nsp_ids:
+                # Nobody has ever been there.
+                return False
             target = self._target(to, skip, namespace, local=local)
             engine.add((_ffi.OP_BROADCAST, 0, 0, event, payload, attachments, flags, target, ()))
         elif client.held is None:
@@ -400,9 +323,10 @@ class BaseServer:
         client = self._clients.get(event.socket)
         if client is not None:
             with self._books:
-                held, client.held = client.held or [], None
-                for op in held:
+                for op in client.held or ():
                     self._running().add(op)
+                # Only now, so that what other threads emit meanwhile stands behind.
+                client.held = None
 
     def _add_ack(self, token: int, result: Any) -> None:
         payload, attachments = self._encode(arguments(result))
@@ -414,6 +338,8 @@ class BaseServer:
         payload, attachments = self._encode(arguments(data))
         client = None if asked.many else self._one(to, skip, namespace)
         asked.many = client is None
+        if client is None and asked.future is None and (namespace or "/") not in self._nsp_ids:
+            return
         target = None if client else self._target(to, skip, namespace)
         if timeout is None and target is not None:
             # For the engine, no time at all is at once where there are several.
@@ -474,8 +400,10 @@ class BaseServer:
     # ---- what needs no waiting in either server ---------------------------------------------------------------------------------
 
     def rooms(self, sid: str, namespace: Optional[str] = None) -> List[str]:
-        """The rooms that a client is in, its own among them. In a `disconnect` handler: those that it was in."""
-        client = self._client(sid, namespace)
+        """The rooms that a client is in, its own among them; none if there is no such client. In a `disconnect` handler: those it was in."""
+        client = self._sids.get(sid)
+        if client is None or (namespace is not None and client.namespace != namespace):
+            return []
         return list(client.rooms) if client.rooms is not None else self._running().rooms(client.socket)
 
     def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict]:

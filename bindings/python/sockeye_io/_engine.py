@@ -120,10 +120,11 @@ class Engine:
     def _call(self, function: Any, *args: Any) -> int:
         with self._lock:
             if self._handle is None:
-                raise self._gone()
+                raise self.gone()
             return _ffi.check(function(self._handle, *args))
 
-    def _gone(self) -> EngineError:
+    def gone(self) -> EngineError:
+        """Why calls reach no engine any more."""
         if self._forked:
             text = "the engine belongs to the parent of this process: make servers after os.fork()"
             return EngineError(_ffi.ERR_FORKED, "SOCKEYE_ERR_FORKED", text)
@@ -133,6 +134,11 @@ class Engine:
     def is_open(self) -> bool:
         """Whether calls still reach an engine."""
         return self._handle is not None
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether the engine is that of the parent of this process."""
+        return self._forked
 
     def forget(self) -> None:
         """In a forked child: the engine's threads are in the parent, and nothing here may touch it."""
@@ -159,7 +165,7 @@ class Engine:
         fd = ctypes.c_ssize_t()
         with self._lock:
             if self._handle is None:
-                raise self._gone()
+                raise self.gone()
             _ffi.check(lib.sockeye_queue_fd(self._queue, ctypes.byref(fd)))
         return fd.value
 
@@ -358,9 +364,9 @@ class Engine:
         self._call(function, *args, ctypes.byref(buffer))
         return _ffi.take_buffer(buffer)
 
-    def handshake(self, socket: int) -> dict:
-        """The handshake as the engine tells it."""
-        return json.loads(self._text(lib.sockeye_socket_handshake, socket))
+    def handshake(self, socket: int) -> str:
+        """The handshake as the engine tells it, as JSON."""
+        return self._text(lib.sockeye_socket_handshake, socket)
 
     def rooms(self, socket: int) -> List[str]:
         """The rooms that a socket is in, after the operations that wait."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pathlib
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_ssize_t, c_uint16, c_uint32, c_uint64, c_void_p
 
 from .exceptions import EngineError
@@ -154,6 +153,7 @@ class Metrics(ctypes.Structure):
             " outbound_overflows connections_refused connections_refused_by_address handshakes_evicted handshakes_throttled"
             " handshakes_uncounted origins_refused upgrades_refused connection_errors_untold rate_delays rate_disconnects"
             " namespaces_refused ack_requests_skipped request_timeouts log_lines_left_out log_lines_dropped"
+            " adapter_unsent adapter_unconfirmed adapter_malformed adapter_stray adapter_timeouts adapter_downs"
         ),
     ]
 
@@ -209,9 +209,9 @@ def _find() -> str:
     named = os.environ.get("SOCKEYE_LIBRARY")
     if named:
         return named
-    packaged = pathlib.Path(__file__).with_name("libsockeye.so")
-    if packaged.exists():
-        return str(packaged)
+    packaged = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libsockeye.so")
+    if os.path.exists(packaged):
+        return packaged
     raise ImportError(f"{packaged} is missing: install the wheel, or let SOCKEYE_LIBRARY name the library")
 
 

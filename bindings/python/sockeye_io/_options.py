@@ -31,6 +31,8 @@ def _cors(origins: Any, credentials: bool) -> Dict[str, Any]:
 def _cookie(cookie: Any) -> Any:
     if isinstance(cookie, str):
         return {"name": cookie, "path": "/", "httpOnly": False, "sameSite": "Lax"}
+    if any(callable(value) for value in cookie.values()):
+        raise NotImplementedError("cookie: its attributes cannot be functions: the engine sets it without asking Python")
     return {_COOKIE_KEYS.get(key.lower(), key.lower()): value for key, value in cookie.items()}
 
 

@@ -51,7 +51,8 @@ class Threads:
                 return
             try:
                 function(*args)
-            except Exception:
+            except BaseException:
+                # SystemExit too: a handler ends neither the thread, which is counted, nor the program.
                 log.exception("a task failed")
             del function, args
             with self._lock:

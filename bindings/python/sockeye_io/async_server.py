@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
-import inspect
-import logging
 import signal
 from typing import Any, AsyncIterator, Callable, Dict, List, Optional
 
 from . import _ffi
-from ._asgi import AsgiHost
-from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
+from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
+from ._dispatch import Dispatcher
 from ._engine import Event, operation
-from ._files import StaticFiles
+from ._registry import Route, is_async
 from ._tasks import Runner
 from .exceptions import EngineError
 from .namespace import AsyncNamespace
@@ -23,7 +20,7 @@ from .namespace import AsyncNamespace
 _GRACE_S = 1.0
 
 
-class AsyncServer(BaseServer):
+class AsyncServer(Dispatcher):
     """A Socket.IO server for asyncio, with the API of python-socketio's class of this name.
 
     Constructor arguments are python-socketio's: `logger`, `json`, `async_handlers`, `always_connect`, `namespaces`, `ping_interval` and
@@ -34,6 +31,7 @@ class AsyncServer(BaseServer):
     It belongs to the loop that it was started in: its methods are to be called there.
     """
 
+    async_mode = "asgi"
     _loop: asyncio.AbstractEventLoop
     _runner: Runner
 
@@ -44,7 +42,6 @@ class AsyncServer(BaseServer):
         self._flush_is_due = False
         self._closed: Optional[asyncio.Event] = None
         self._fd: Optional[int] = None
-        self._asgi: Optional[AsgiHost] = None
 
     def is_asyncio_based(self) -> bool:
         """True."""
@@ -60,19 +57,28 @@ class AsyncServer(BaseServer):
 
         `app` is an ASGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
         """
+        if self._fd is not None and self._loop.is_closed():
+            # Its loop ended without shutdown(), as at the end of asyncio.run().
+            self._fd = None
+            self._finish()
         if self._fd is None:
             self._loop = asyncio.get_running_loop()
             self._runner = Runner(self._loop, self._end_turn)
             self._closed = asyncio.Event()
             engine = self._make_engine(http_events=app is not None or bool(static_files))
-            self._asgi = AsgiHost(app, StaticFiles(static_files or {}), engine, self._runner)
             try:
-                await self._asgi.startup()
+                if app is not None or static_files:
+                    # Loaded when they are needed: they cost more than all else that a server listens with.
+                    from ._asgi import AsgiHost
+                    from ._files import StaticFiles
+
+                    self._http = AsgiHost(app, StaticFiles(static_files or {}), engine, self._runner)
+                    await self._http.startup()
                 # Before the first client, so that a name in use is an error and nothing else.
                 bound = engine.listen(host, port)
             except BaseException:
                 engine.free()
-                await self._asgi.shutdown()
+                await self._end_app()
                 raise
             self._fd = engine.fileno()
             self._loop.add_reader(self._fd, self._on_readable)
@@ -123,8 +129,12 @@ class AsyncServer(BaseServer):
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        if self._asgi is not None:
-            await self._asgi.shutdown()
+        await self._end_app()
+
+    async def _end_app(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.shutdown()
 
     # ---- events -----------------------------------------------------------------------------------------------------------------
 
@@ -132,11 +142,7 @@ class AsyncServer(BaseServer):
         engine = self._running()
         self._corked = True
         try:
-            for event in engine.poll(0, self._loads) or ():
-                if event.kind == _ffi.EVENT_MESSAGE:
-                    self._on_message(event)
-                else:
-                    self._on_event(event)
+            self._take(engine.poll(0, self._loads) or ())
         except EngineError:
             if engine.is_open:
                 raise
@@ -148,20 +154,14 @@ class AsyncServer(BaseServer):
         if self._engine is not None and self._engine.has_operations:
             self._engine.flush()
 
-    def _on_message(self, event: Event) -> None:
-        client = self._clients.get(event.socket)
-        if client is None or event.name in ("connect", "disconnect"):
-            return
-        route = self._route(client.namespace, event.name)
-        if route is not None:
-            self._begin(route, (*route.prefix, client.sid, *event.data), self._answer, event.token, event.name, client)
-
     def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
         if route.is_async:
             if self.async_handlers:
                 self._runner.add(route.handler, args, done, a, b)
             else:
-                self._queue_up(client, (route.handler, args, done, a, b))
+                job = self._queue_up(client, (route.handler, args, done, a, b))
+                if job is not None:
+                    self._runner.spawn(self._in_order(client, job))
             return
         try:
             result = route.handler(*args)
@@ -169,104 +169,23 @@ class AsyncServer(BaseServer):
             result = error
         done(result, a, b)
 
-    def _queue_up(self, client: Client, job: tuple) -> None:
-        """With `async_handlers=False` a client's events wait for each other."""
-        if client.jobs is not None:
-            client.jobs.append(job)
-            return
-        client.jobs = collections.deque([job])
-        self._runner.spawn(self._in_order(client))
-
-    async def _in_order(self, client: Client) -> None:
-        while client.jobs:
-            handler, args, done, a, b = client.jobs.popleft()
+    async def _in_order(self, client: Client, first: tuple) -> None:
+        job: Optional[tuple] = first
+        while job is not None:
+            handler, args, done, a, b = job
             try:
                 result = await handler(*args)
             except Exception as error:
                 result = error
             done(result, a, b)
             self._end_turn()
-        client.jobs = None
-
-    def _answer(self, result: Any, token: int, name: str) -> None:
-        if isinstance(result, BaseException):
-            self._report(result, f"the handler of {name!r}")
-        elif token and result is not NotHandled:
-            try:
-                self._add_ack(token, result)
-            except (TypeError, ValueError, RecursionError) as error:
-                self._report(error, f"the acknowledgement of {name!r}")
-
-    def _report(self, error: BaseException, what: str) -> None:
-        if not isinstance(error, asyncio.CancelledError):
-            self.logger.error("%s failed", what, exc_info=(type(error), error, error.__traceback__))
+            job = self._next_job(client)
 
     def _on_event(self, event: Event) -> None:
-        if event.kind == _ffi.EVENT_ACK:
-            self._on_ack(event)
-        elif event.kind == _ffi.EVENT_CONNECT:
-            self._let_in(event)
-        elif event.kind == _ffi.EVENT_AUTHORIZE:
-            self._on_connect(event)
-        elif event.kind == _ffi.EVENT_DISCONNECTING:
-            client = self._clients.get(event.socket)
-            if client is not None:
-                client.rooms = event.data.get("rooms", [])
-        elif event.kind == _ffi.EVENT_DISCONNECT:
-            self._on_disconnect(event)
-        elif event.kind == _ffi.EVENT_NAMESPACE:
-            self._learn(event.nsp, event.name)
-        elif event.kind == _ffi.EVENT_SOCKETS:
-            self._on_sockets(event)
-        elif event.kind == _ffi.EVENT_HTTP and self._asgi is not None:
-            self._asgi.handle(event)
-        elif event.kind in (_ffi.EVENT_FAULT, _ffi.EVENT_LISTEN_ERROR):
-            self.logger.log(logging.ERROR, "the engine reports: %s", event.name)
-        elif event.kind == _ffi.EVENT_CLOSED:
+        if event.kind == _ffi.EVENT_CLOSED:
             self._on_closed()
-
-    def _on_connect(self, event: Event) -> None:
-        client = self._admit(event)
-        if client is None:
-            return
-        if not self._accepts(client.namespace):
-            self._decide(client, event.token, False)
-            return
-        route = self._route(client.namespace, "connect")
-        if self.always_connect:
-            self._running().accept(event.token)
-        if route is None:
-            self._decide(client, event.token, None)
-            return
-        try:
-            args = tuple(self._connect_args(route, client, event.data))
-        except EngineError:
-            self._forget(client)
-            return
-        self._begin(route, args, self._decided, client, event.token, client)
-
-    def _decided(self, result: Any, client: Client, token: int) -> None:
-        if isinstance(result, Exception) and not hasattr(result, "message"):
-            self._report(result, "the handler of 'connect'")
-        if self.always_connect and (isinstance(result, BaseException) or result is False):
-            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket))
         else:
-            self._decide(client, token, result)
-
-    def _on_disconnect(self, event: Event) -> None:
-        client = self._clients.get(event.socket)
-        if client is None:
-            return
-        route = self._route(client.namespace, "disconnect")
-        if route is None:
-            self._forget(client)
-        else:
-            self._begin(route, tuple(self._disconnect_args(route, client, event)), self._left, client, None, client)
-
-    def _left(self, result: Any, client: Client, _: Any) -> None:
-        if isinstance(result, BaseException):
-            self._report(result, "the handler of 'disconnect'")
-        self._forget(client)
+            super()._on_event(event)
 
     def _on_closed(self) -> None:
         if self._fd is not None:
@@ -282,7 +201,7 @@ class AsyncServer(BaseServer):
             self._closed.set()
 
     def _call_back(self, callback: Callable, args: list) -> None:
-        if inspect.iscoroutinefunction(callback):
+        if is_async(callback):
             self._runner.add(callback, tuple(args), self._answer, 0, "a callback")
             return
         try:

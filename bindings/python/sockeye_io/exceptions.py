@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict, Iterable
+
 
 class SocketIOError(Exception):
     """Base of all."""
@@ -18,16 +20,21 @@ class ConnectionRefusedError(ConnectionError):
     several as a list.
     """
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.message = str(args[0]) if args else "Connection rejected by server"
         self.data = args[1] if len(args) == 2 else list(args[1:]) or None
+
+    @property
+    def error_args(self) -> Dict[str, Any]:
+        """What the client is sent."""
+        return {"message": self.message} if self.data is None else {"message": self.message, "data": self.data}
 
 
 class TimeoutError(SocketIOError):
     """An acknowledgement did not come in time. `replies` has those that came, if several clients were asked."""
 
-    def __init__(self, message: str = "", replies=()):
+    def __init__(self, message: str = "", replies: Iterable[Any] = ()) -> None:
         super().__init__(message)
         self.replies = list(replies)
 
@@ -47,7 +54,7 @@ class UnknownClientError(KeyError, ValueError):
 class EngineError(SocketIOError):
     """The engine refused a call. `code` is the `SOCKEYE_ERR_*` number, `name` its name."""
 
-    def __init__(self, code: int, name: str, message: str):
+    def __init__(self, code: int, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}" if message else name)
         self.code = code
         self.name = name

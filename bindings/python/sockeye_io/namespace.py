@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Optional
 
-from ._base import RESERVED, arity_of
-
-_FORWARDED = (
-    "emit", "send", "call", "call_all", "enter_room", "leave_room", "close_room", "rooms", "get_session", "save_session", "session",
-    "disconnect", "fetch_sockets", "sockets_join", "sockets_leave", "disconnect_sockets",
-)  # fmt: skip
+from ._registry import RESERVED, arity_of
 
 
 def _fitting(handler: Any, event: str, args: tuple) -> tuple:
     """Handlers of `connect` may leave out `auth`, those of `disconnect` the reason."""
     arity = arity_of(handler)
     return args[: int(arity)] if event in RESERVED and arity < len(args) else args
+
+
+def _forward(name: str, place: int) -> Any:
+    """The server's method of this name, in this namespace unless another is named; `place` is that argument's."""
+
+    def method(self: BaseNamespace, *args: Any, **kwargs: Any) -> Any:
+        if len(args) <= place and kwargs.get("namespace") is None:
+            kwargs["namespace"] = None if self.namespace == "*" else self.namespace
+        return getattr(self.server, name)(*args, **kwargs)
+
+    method.__name__ = name
+    method.__qualname__ = f"BaseNamespace.{name}"
+    method.__doc__ = f"The server's `{name}`, in this namespace."
+    return method
 
 
 class BaseNamespace:
@@ -44,21 +52,22 @@ class BaseNamespace:
         """Whether it is for `AsyncServer`."""
         return isinstance(self, AsyncNamespace)
 
-
-def _forward(name: str) -> Any:
-    def method(self: BaseNamespace, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("namespace") is None:
-            kwargs["namespace"] = None if self.namespace == "*" else self.namespace
-        return getattr(self.server, name)(*args, **kwargs)
-
-    method.__name__ = name
-    method.__qualname__ = f"BaseNamespace.{name}"
-    method.__doc__ = f"The server's `{name}`, in this namespace."
-    return method
-
-
-for _name in _FORWARDED:
-    setattr(BaseNamespace, _name, _forward(_name))
+    emit = _forward("emit", 5)
+    send = _forward("send", 4)
+    call = _forward("call", 4)
+    call_all = _forward("call_all", 5)
+    enter_room = _forward("enter_room", 2)
+    leave_room = _forward("leave_room", 2)
+    close_room = _forward("close_room", 1)
+    rooms = _forward("rooms", 1)
+    get_session = _forward("get_session", 1)
+    save_session = _forward("save_session", 2)
+    session = _forward("session", 1)
+    disconnect = _forward("disconnect", 1)
+    fetch_sockets = _forward("fetch_sockets", 1)
+    sockets_join = _forward("sockets_join", 2)
+    sockets_leave = _forward("sockets_leave", 2)
+    disconnect_sockets = _forward("disconnect_sockets", 1)
 
 
 class Namespace(BaseNamespace):
@@ -79,4 +88,5 @@ class AsyncNamespace(BaseNamespace):
         if handler is None:
             return self.server.not_handled
         result = handler(*_fitting(handler, event, args))
-        return await result if inspect.isawaitable(result) else result
+        # An awaitable, by the test that `await` makes of it.
+        return await result if hasattr(result, "__await__") else result

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import contextlib
 import signal
 import threading
@@ -11,11 +9,11 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from . import _ffi
-from ._base import Asked, BaseServer, Client, FetchedSocket, NotHandled, Route, close_flags, names, unwrapped
+from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
+from ._dispatch import Dispatcher
 from ._engine import Event, operation
-from ._files import StaticFiles
+from ._registry import Route
 from ._threads import Threads
-from ._wsgi import WsgiHost
 from .exceptions import EngineError
 from .namespace import Namespace
 
@@ -24,7 +22,14 @@ _GRACE_S = 1.0
 _PATIENCE_S = 10.0
 
 
-class Server(BaseServer):
+def _future() -> Any:
+    # Loaded when something is awaited: a server listens without it.
+    from concurrent.futures import Future
+
+    return Future()
+
+
+class Server(Dispatcher):
     """A Socket.IO server with threads, with the API of python-socketio's class of this name.
 
     Constructor arguments are those of `AsyncServer`. Each event's handler runs in a thread, those of one client at the same time unless
@@ -38,7 +43,6 @@ class Server(BaseServer):
         self._threads = Threads()
         self._closed = threading.Event()
         self._pump: Optional[threading.Thread] = None
-        self._wsgi: Optional[WsgiHost] = None
 
     def is_asyncio_based(self) -> bool:
         """False."""
@@ -66,7 +70,13 @@ class Server(BaseServer):
                 raise ValueError("app and static_files are decided by the first start()")
             return self._running().listen(host, port)
         engine = self._make_engine(http_events=app is not None or bool(static_files))
-        self._wsgi = WsgiHost(app, StaticFiles(static_files or {}), engine, self._threads.run)
+        self._http = None
+        if app is not None or static_files:
+            # Loaded when they are needed: they cost more than all else that a server listens with.
+            from ._files import StaticFiles
+            from ._wsgi import WsgiHost
+
+            self._http = WsgiHost(app, StaticFiles(static_files or {}), engine, self._threads.run)
         try:
             bound = engine.listen(host, port)
         except BaseException:
@@ -121,131 +131,45 @@ class Server(BaseServer):
                 break
             if events is None:
                 break
-            for event in events:
-                try:
-                    self._on_event(event)
-                except Exception:
-                    self.logger.exception("an event of kind %s was lost", event.kind)
+            self._take(events)
         engine.free()
         self._end_all()
         self._pump = None
         self._closed.set()
 
-    def _on_event(self, event: Event) -> None:
-        if event.kind == _ffi.EVENT_MESSAGE:
-            self._on_message(event)
-        elif event.kind == _ffi.EVENT_ACK:
-            self._on_ack(event)
-        elif event.kind == _ffi.EVENT_CONNECT:
-            self._let_in(event)
-            self._running().flush()
-        elif event.kind == _ffi.EVENT_AUTHORIZE:
-            self._on_connect(event)
-        elif event.kind == _ffi.EVENT_DISCONNECTING:
-            client = self._clients.get(event.socket)
-            if client is not None:
-                client.rooms = event.data.get("rooms", [])
-        elif event.kind == _ffi.EVENT_DISCONNECT:
-            self._on_disconnect(event)
-        elif event.kind == _ffi.EVENT_NAMESPACE:
-            self._learn(event.nsp, event.name)
-        elif event.kind == _ffi.EVENT_SOCKETS:
-            self._on_sockets(event)
-        elif event.kind == _ffi.EVENT_HTTP and self._wsgi is not None:
-            self._wsgi.handle(event)
-        elif event.kind in (_ffi.EVENT_FAULT, _ffi.EVENT_LISTEN_ERROR):
-            self.logger.error("the engine reports: %s", event.name)
-
-    def _on_message(self, event: Event) -> None:
-        client = self._clients.get(event.socket)
-        if client is None or event.name in ("connect", "disconnect"):
-            return
-        route = self._route(client.namespace, event.name)
-        if route is not None:
-            self._begin(client, route, (*route.prefix, client.sid, *event.data), self._answer, event.token, event.name)
-
-    def _begin(self, client: Client, *job: Any) -> None:
+    def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
+        job: Optional[tuple] = (route.handler, args, done, a, b)
         if self.async_handlers:
             self._threads.run(self._run_job, *job)
             return
-        with self._books:
-            if client.jobs is not None:
-                client.jobs.append(job)
-                return
-            client.jobs = collections.deque([job])
-        self._threads.run(self._in_order, client)
+        job = self._queue_up(client, job)
+        if job is not None:
+            self._threads.run(self._in_order, client, job)
 
-    def _run_job(self, route: Route, args: tuple, done: Callable, a: Any, b: Any) -> None:
+    def _run_job(self, handler: Callable, args: tuple, done: Callable, a: Any, b: Any) -> None:
         try:
-            result = route.handler(*args)
+            result = handler(*args)
         except Exception as error:
             result = error
         done(result, a, b)
 
-    def _in_order(self, client: Client) -> None:
-        while True:
-            with self._books:
-                if not client.jobs:
-                    client.jobs = None
-                    return
-                job = client.jobs.popleft()
+    def _in_order(self, client: Client, first: tuple) -> None:
+        job: Optional[tuple] = first
+        while job is not None:
             self._run_job(*job)
+            job = self._next_job(client)
 
-    def _answer(self, result: Any, token: int, name: str) -> None:
-        if isinstance(result, Exception):
-            self._report(result, f"the handler of {name!r}")
-        elif token and result is not NotHandled:
-            try:
-                self._add_ack(token, result)
-                self._running().flush()
-            except (TypeError, ValueError, RecursionError) as error:
-                self._report(error, f"the acknowledgement of {name!r}")
-
-    def _report(self, error: Exception, what: str) -> None:
-        self.logger.error("%s failed", what, exc_info=(type(error), error, error.__traceback__))
-
-    def _on_connect(self, event: Event) -> None:
-        client = self._admit(event)
-        if client is None:
-            return
-        if not self._accepts(client.namespace):
-            self._decide(client, event.token, False)
-            return
-        route = self._route(client.namespace, "connect")
-        if self.always_connect:
-            self._running().accept(event.token)
-        if route is None:
-            self._decide(client, event.token, None)
-            return
-        try:
-            args = tuple(self._connect_args(route, client, event.data))
-        except EngineError:
-            self._forget(client)
-            return
-        self._begin(client, route, args, self._decided, client, event.token)
+    def _let_in(self, event: Event) -> None:
+        super()._let_in(event)
+        self._running().flush()
 
     def _decided(self, result: Any, client: Client, token: int) -> None:
-        if isinstance(result, Exception) and not hasattr(result, "message"):
-            self._report(result, "the handler of 'connect'")
-        if self.always_connect and (isinstance(result, Exception) or result is False):
-            self.disconnect(client.sid)
-        else:
-            self._decide(client, token, result)
+        super()._decided(result, client, token)
+        self._running().flush()
 
-    def _on_disconnect(self, event: Event) -> None:
-        client = self._clients.get(event.socket)
-        if client is None:
-            return
-        route = self._route(client.namespace, "disconnect")
-        if route is None:
-            self._forget(client)
-        else:
-            self._begin(client, route, tuple(self._disconnect_args(route, client, event)), self._left, client, None)
-
-    def _left(self, result: Any, client: Client, _: Any) -> None:
-        if isinstance(result, Exception):
-            self._report(result, "the handler of 'disconnect'")
-        self._forget(client)
+    def _add_ack(self, token: int, result: Any) -> None:
+        super()._add_ack(token, result)
+        self._running().flush()
 
     def _ask(self, *args: Any, **kwargs: Any) -> None:
         with self._books:
@@ -287,14 +211,14 @@ class Server(BaseServer):
         if to is None:
             raise ValueError("call() needs the client that it is for")
         client = self._client(to, namespace)
-        future: concurrent.futures.Future = concurrent.futures.Future()
+        future = _future()
         self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
         return unwrapped(future.result())
 
     def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
                  namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> List[Any]:  # fmt: skip
         """As `AsyncServer.call_all`."""
-        future: concurrent.futures.Future = concurrent.futures.Future()
+        future = _future()
         skip = names(skip_sid) + names(except_)
         self._ask(Asked(True, future), event, data, to or room, skip, namespace, timeout)
         return future.result()
@@ -322,7 +246,7 @@ class Server(BaseServer):
 
     def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> List[FetchedSocket]:
         """As `AsyncServer.fetch_sockets`."""
-        future: concurrent.futures.Future = concurrent.futures.Future()
+        future = _future()
         with self._books:
             token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
             self._asked[token] = Asked(True, future)

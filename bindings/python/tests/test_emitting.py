@@ -131,8 +131,12 @@ def test_what_cannot_be_sent_is_an_error_where_it_was_made(host, crowd):
     for value in (object(), float("nan"), {1: {2}}):
         with pytest.raises((TypeError, ValueError)):
             host.call("emit", "x", value)
+    # As in python-socketio: nobody can be there.
+    host.call("emit", "x", namespace="/nowhere")
+    host.call("emit", "x", namespace="/nowhere", callback=print)
     with pytest.raises(BadNamespaceError):
-        host.call("emit", "x", namespace="/nowhere")
+        host.call("fetch_sockets", namespace="/nowhere")
+    assert host.call("rooms", "gone") == []
     host.call("emit", "x", "half \ud800 pair", to=crowd[0].sid_there)
     host.call("emit", "b", [b"ok"], to=crowd[0].sid_there)
     settle(crowd)
@@ -169,6 +173,7 @@ def test_sessions_environ_and_transport(host, connect):
     environ = host.call("get_environ", sid)
     assert environ is host.call("get_environ", sid)
     assert environ["sockeye.handshake"]["query"]["EIO"] == "4"
+    assert {**environ}["PATH_INFO"] == dict(environ)["PATH_INFO"] == environ.copy()["PATH_INFO"] == "/socket.io/"
     assert host.call("get_environ", "gone") is None
     assert host.call("transport", sid) == "websocket"
 
@@ -177,3 +182,26 @@ def test_metrics_count_what_happened(host, crowd):
     metrics = host.call("metrics")
     assert metrics["sockets"] == 3 and metrics["connects_accepted"] == 3 and len(metrics["loop_lag"]) == 16
     assert "sockeye_sockets" in host.call("metrics_text")
+
+
+def test_an_environ_is_a_dict_from_whatever_side_it_is_first_looked_at():
+    from sockeye_io._environ import HandshakeEnviron
+
+    def made():
+        return HandshakeEnviron('{"url":"/x?a=1","headers":{"host":"h:1","x-one":"1"},"address":"127.0.0.1","secure":true}')
+
+    expected = dict(made().items())
+    assert expected["wsgi.url_scheme"] == "https" and expected["sockeye.handshake"]["address"] == "127.0.0.1"
+    expected.pop("wsgi.input")
+
+    def without_input(environ):
+        return {name: value for name, value in environ.items() if name != "wsgi.input"}
+
+    looks = (dict, lambda e: {**e}, lambda e: e | {}, lambda e: {} | e, lambda e: e.copy(), lambda e: {k: e[k] for k in e}, lambda e: dict(e.items()))
+    for look in looks:
+        assert without_input(look(made())) == expected
+    assert isinstance(made(), dict) and made() and len(made()) == len(expected) + 1
+    assert made().get("HTTP_X_ONE") == "1" and "HTTP_X_ONE" in made() and made().pop("HTTP_X_ONE") == "1"
+    changed = made()
+    changed["HTTP_X_ONE"] = "2"
+    assert changed["HTTP_X_ONE"] == "2" and "HTTP_X_ONE" in repr(changed)

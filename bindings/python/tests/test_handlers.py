@@ -68,13 +68,16 @@ def test_connect_gets_environ_and_auth_and_may_refuse_with_data(host, connect):
         seen.append((environ["QUERY_STRING"], environ["HTTP_X_TOKEN"], environ["REMOTE_ADDR"], auth))
         if auth["name"] == "Eve":
             raise sockeye_io.ConnectionRefusedError("not you", {"code": 7})
+        if auth["name"] == "Trent":
+            raise ConnectionRefusedError("Python's own")
         return auth["name"] != "Mallory"
 
     host.sio.on("connect", host.handler(on_connect))
     host.start()
     connect(host, auth={"name": "Ann"}, headers={"X-Token": "t"})
     assert "EIO=4" in seen[0][0] and seen[0][1:] == ("t", "127.0.0.1", {"name": "Ann"})
-    for name, message in (("Eve", {"message": "not you", "data": {"code": 7}}), ("Mallory", {"message": "Connection rejected by server"})):
+    for name, message in (("Eve", {"message": "not you", "data": {"code": 7}}), ("Mallory", {"message": "Connection rejected by server"}),
+                          ("Trent", {"message": "Connection refused by server"})):  # fmt: skip
         refused = []
         client = socketio.Client(reconnection=False)
         client.on("connect_error", refused.append)
@@ -168,11 +171,29 @@ def test_classes_of_handlers(make, connect):
         def on_where(self, sid, *args):
             return [self.namespace, *args]
 
+        if host.asynchronous:
+
+            async def on_enter(self, sid):
+                # The namespace by name, by place, and not at all.
+                await self.enter_room(sid, "a", namespace="/plain")
+                await self.enter_room(sid, "b", "/plain")
+                await self.enter_room(sid, "c")
+                return sorted(room for room in self.rooms(sid) if room != sid)
+
+        else:
+
+            def on_enter(self, sid):
+                self.enter_room(sid, "a", namespace="/plain")
+                self.enter_room(sid, "b", "/plain")
+                self.enter_room(sid, "c")
+                return sorted(room for room in self.rooms(sid) if room != sid)
+
     host.sio.register_namespace(Plain("/plain"))
     with pytest.raises(ValueError):
         host.sio.register_namespace(object())
     host.start()
     assert connect(host, "/plain").call("where", 1, namespace="/plain") == ["/plain", 1]
+    assert connect(host, "/plain").call("enter", namespace="/plain") == ["a", "b", "c"]
 
 
 def test_a_class_may_find_its_handlers_itself(make, connect):

@@ -84,6 +84,61 @@ def test_the_interpreter_exits_with_a_server_that_nobody_ended(kind):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "over\n", "")
 
 
+@pytest.mark.parametrize("kind", ["AsyncServer", "Server"])
+def test_the_interpreter_exits_with_a_client_connected(kind):
+    text = f"""
+import asyncio, sockeye_io, threading, websocket
+sio = sockeye_io.{kind}(cors_allowed_origins=[])
+joined = []
+def client(port):
+    global raw
+    raw = websocket.create_connection(f"ws://127.0.0.1:{{port}}/socket.io/?EIO=4&transport=websocket")
+    raw.recv()
+    raw.send("40")
+    joined.append(raw.recv()[:2])
+async def main():
+    thread = threading.Thread(target=client, args=[await sio.start(port=0)])
+    thread.start()
+    while not joined: await asyncio.sleep(0.01)
+if isinstance(sio, sockeye_io.Server):
+    client(sio.start(port=0))
+else:
+    asyncio.run(main())
+print("over", joined)
+"""
+    ended = script(text)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "over ['40']\n", "")
+
+
+def test_a_server_whose_loop_ended_starts_again_on_another():
+    sio = sockeye_io.AsyncServer()
+    for _ in range(2):
+        asyncio.run(sio.start(port=0))
+
+    async def end():
+        await sio.start(port=0)
+        await sio.shutdown()
+
+    asyncio.run(end())
+    assert not sio._engine.is_open
+
+
+def test_a_handler_that_exits_ends_nothing_else(connect, caplog):
+    sio = sockeye_io.Server(cors_allowed_origins=[])
+    sio.on("leave", lambda sid: sys.exit(3))
+    sio.on("alive", lambda sid: True)
+
+    class Host:
+        url = f"http://127.0.0.1:{sio.start(port=0)}"
+
+    client = connect(Host)
+    client.emit("leave")
+    assert client.call("alive") is True
+    eventually(lambda: "SystemExit" in caplog.text)
+    client.disconnect()
+    sio.shutdown()
+
+
 def test_the_interpreter_exits_with_a_handler_that_never_returns(connect):
     text = """
 import sockeye_io, socketio, time
@@ -117,6 +172,10 @@ if child == 0:
         sio.metrics()
     except sockeye_io.exceptions.EngineError as error:
         print(error.name, "after os.fork" in str(error), flush=True)
+    try:
+        sio.emit("x")
+    except sockeye_io.exceptions.EngineError as error:
+        print(error.name, flush=True)
     other = sockeye_io.Server()
     other.start(port=0)
     other.shutdown()
@@ -126,7 +185,7 @@ print(os.waitpid(child, 0)[1], sio.metrics()["sockets"], flush=True)
     ended = script(text)
     # Newer versions of Python warn of the fork itself.
     assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
-    assert ended.stdout == "SOCKEYE_ERR_FORKED True\n0 0\n"
+    assert ended.stdout == "SOCKEYE_ERR_FORKED True\nSOCKEYE_ERR_FORKED\n0 0\n"
 
 
 def test_a_server_starts_again_after_its_end_on_another_loop():
@@ -240,7 +299,8 @@ def test_a_library_that_does_not_fit_is_refused(tmp_path):
 
 
 def test_what_there_is_not_is_refused_by_name():
-    for options in ({"client_manager": object()}, {"serializer": "msgpack"}, {"cors_allowed_origins": lambda origin: True}):
+    for options in ({"client_manager": object()}, {"serializer": "msgpack"}, {"cors_allowed_origins": lambda origin: True},
+                    {"cookie": {"name": "io", "secure": lambda: True}}):  # fmt: skip
         with pytest.raises(NotImplementedError):
             sockeye_io.AsyncServer(**options)
     with pytest.raises(TypeError):

@@ -1,5 +1,6 @@
 """What is distributed: the wheel in an empty environment, and what the sdist carries."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -34,11 +35,23 @@ def test_the_wheel_works_in_an_empty_environment(built, tmp_path):
     assert wheel.name.startswith("sockeye_io-0.1.0-py3-none-linux_")
     with zipfile.ZipFile(wheel) as archive:
         assert "sockeye_io/libsockeye.so" in archive.namelist()
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-index", "--disable-pip-version-check", str(wheel)], check=True)
-    talked = subprocess.run([python, "-c", TALK], env={}, capture_output=True, text=True, cwd=tmp_path)
+    talks_when_installed(tmp_path, "--no-index", str(wheel))
+
+
+def talks_when_installed(folder, *what, env=None):
+    """Installs into an environment with nothing in it, and lets a server answer from there."""
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = str(folder / "venv" / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what], check=True, env=env)
+    talked = subprocess.run([python, "-c", TALK], env={}, capture_output=True, text=True, cwd=folder)
     assert (talked.returncode, talked.stdout, talked.stderr) == (0, "b'0'\n", "")
+
+
+@pytest.mark.skipif("SDIST" not in os.environ, reason="takes minutes: make test-python-sdist")
+def test_the_sdist_builds_the_library_and_works_in_an_empty_environment(built, tmp_path):
+    (sdist,) = built.glob("*.tar.gz")
+    env = {name: value for name, value in os.environ.items() if name != "SOCKEYE_LIBRARY"}
+    talks_when_installed(tmp_path, str(sdist), env=env)
 
 
 def test_the_sdist_carries_the_sources_of_the_library(built):
