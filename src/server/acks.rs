@@ -125,6 +125,12 @@ impl BroadcastAck {
         self.state.lock().done
     }
 
+    /// Whether nothing would change any more when the time is over: no reply is to come here, and the host has been told.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        state.done || self.asker.is_some() && state.knows_receivers && state.received >= state.receivers.len()
+    }
+
     /// No reply counts any more: the time is over, or the engine closes. Gives those who may still owe one.
     pub fn end(&self, status: i32, out: &mut Outbox, time_us: u64) -> Vec<u64> {
         let mut state = self.state.lock();

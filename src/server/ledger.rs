@@ -66,6 +66,12 @@ impl<T> Ledger<T> {
         value
     }
 
+    /// Whether this one is owed.
+    pub fn has(&self, number: u64) -> bool {
+        let found = self.places.binary_search_by_key(&number, |(known, _)| *known).ok();
+        found.and_then(|at| self.places.get(at)).is_some_and(|(_, value)| value.is_some())
+    }
+
     /// Settles one, once.
     pub fn settle(&mut self, number: u64) -> Option<T> {
         if self.oldest() == Some(number) {
@@ -118,7 +124,9 @@ mod tests {
         while !numbers.is_empty() {
             let number = numbers.swap_remove(random.below(numbers.len()));
             assert_eq!(ledger.settle(number + 1), None);
+            assert!(ledger.has(number) && !ledger.has(number + 1));
             assert_eq!(ledger.settle(number), Some(number + 1));
+            assert!(!ledger.has(number));
             assert_eq!(ledger.settle(number), None);
             assert_eq!(ledger.len(), numbers.len());
         }

@@ -481,7 +481,14 @@ impl Server {
     /// Carries out what is due on a shard.
     pub fn expire(self: &Arc<Self>, mailbox: &Mailbox, cx: &mut Context<'_>) {
         loop {
-            let due = mailbox.deadlines.lock().pop(cx.now_us / 1000);
+            let (due, crowd) = {
+                let mut deadlines = mailbox.deadlines.lock();
+                (deadlines.pop(cx.now_us / 1000), deadlines.take_crowd())
+            };
+            if let Some(mut crowd) = crowd {
+                crowd.retain(|due| self.is_awaited(due));
+                mailbox.deadlines.lock().give_back(crowd);
+            }
             match due {
                 None => return,
                 Some(Due::Ack { socket, wire_id }) => {
@@ -504,6 +511,18 @@ impl Server {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Server {
+    /// Whether something is still to happen when this is due.
+    fn is_awaited(&self, due: &Due) -> bool {
+        match due {
+            Due::Ack { socket, wire_id } => self.sockets.get(*socket).is_some_and(|socket| socket.awaits(*wire_id)),
+            Due::Broadcast(broadcast) => !broadcast.is_settled(),
+            Due::Request(token) => self.requests.get(*token).is_some(),
+            Due::LogSummary => true,
         }
     }
 }

@@ -205,6 +205,11 @@ impl Socket {
         has_room
     }
 
+    /// Whether this acknowledgement is waited for.
+    pub fn awaits(&self, wire_id: u64) -> bool {
+        self.inner.lock().acks.as_ref().is_some_and(|acks| acks.awaited.has(wire_id))
+    }
+
     /// Ends waiting for an acknowledgement, once.
     pub fn take_awaited(&self, wire_id: u64) -> Option<Awaited> {
         self.inner.lock().acks.as_mut()?.awaited.settle(wire_id)
