@@ -52,7 +52,7 @@ pub const SOCKEYE_ERR_INTERNAL: i32 = -18;
 pub const SOCKEYE_EVENT_HTTP_REQUEST: u32 = 1;
 /// `SOCKEYE_NSP_ASK`: may this namespace exist? `name` is its name, `nsp` the asking pattern, `data` the client's auth; answer `token`.
 pub const SOCKEYE_EVENT_NAMESPACE_REQUEST: u32 = 2;
-/// `SOCKEYE_NSP_AUTHORIZE`: may this socket join the namespace? `data` is its auth; answer `token`.
+/// `SOCKEYE_NSP_AUTHORIZE`: may this socket join the namespace? `data` is its auth; answer `token`. What is emitted to it meanwhile is kept.
 pub const SOCKEYE_EVENT_AUTHORIZE: u32 = 3;
 /// A socket joined a namespace; `data` is its auth (`{}` if it sent none).
 pub const SOCKEYE_EVENT_CONNECT: u32 = 4;

@@ -294,15 +294,19 @@ impl Connection {
     }
 
     fn admit(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
-        if !socket.advance(State::Pending, State::Connected) {
-            return;
-        }
-        self.connect_deadline_ms = NEVER;
         // Before broadcasts can find it: no event comes before the answer to CONNECT.
         let mut packet = vec![b'4'];
         socket_packet::write_connect(&socket.nsp.name, socket.sid.as_str(), None, &mut packet);
-        send_text(&self.client, &packet);
-        self.joined(cx, socket);
+        let admitted = socket.admit(|early| {
+            self.client.send(|out| {
+                let (Ok(()) | Err(_)) = out.text(&packet);
+                early.queue(out);
+            });
+        });
+        if admitted {
+            self.connect_deadline_ms = NEVER;
+            self.joined(cx, socket);
+        }
     }
 
     fn joined(&self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
@@ -392,24 +396,15 @@ impl Connection {
         let event = Event { name, status, ..event_of(EVENT_DISCONNECTING, socket, cx.now_us) };
         cx.out.push_with(queue, &event, |out| cause.write_json(Some(&rooms), out));
         self.forget(cx, socket);
-        let unanswered = if cx.server.is_open() { STATUS_GONE } else { STATUS_CLOSED };
         Meter::count_in(&self.meter().disconnects, cause.reason as usize);
         cx.server.log(cx.now_us, log::Level::Debug, log::Target::Socket, "left", |fields| {
             fields.text("socket", socket.sid.as_str()).text("namespace", &socket.nsp.name).text("reason", name)
         });
-        let unsettled = socket.take_all_awaited();
-        self.meter().add(Tally::AcksSettled, unsettled.len() as u64);
-        for awaited in unsettled {
-            if let Awaited::One(token) = awaited {
-                let event = Event { token, status: unanswered, ..event_of(EVENT_ACK, socket, cx.now_us) };
-                cx.out.push(queue, &event);
-            }
-        }
         let event = Event { name, status, ..event_of(EVENT_DISCONNECT, socket, cx.now_us) };
         cx.out.push_with(queue, &event, |out| cause.write_json(None, out));
     }
 
-    /// Takes a socket out of every table.
+    /// Takes a socket out of every table; nothing is acknowledged any more.
     fn forget(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
         socket.end();
         self.meter().add(Tally::AcksAbandoned, socket.abandon_owed() as u64);
@@ -417,6 +412,15 @@ impl Connection {
         push_room_changes(socket, &changes, cx.out, cx.now_us);
         self.sockets.remove(socket);
         cx.server.forget_socket(socket.id);
+        let unsettled = socket.take_all_awaited();
+        self.meter().add(Tally::AcksSettled, unsettled.len() as u64);
+        let status = if cx.server.is_open() { STATUS_GONE } else { STATUS_CLOSED };
+        for awaited in unsettled {
+            if let Awaited::One(token) = awaited {
+                let event = Event { token, status, ..event_of(EVENT_ACK, socket, cx.now_us) };
+                cx.out.push(&socket.nsp.queue, &event);
+            }
+        }
     }
 }
 

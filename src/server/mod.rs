@@ -17,6 +17,7 @@ pub mod config;
 mod connection;
 mod deadlines;
 mod drain;
+mod early;
 mod emission;
 mod encoded;
 mod error;

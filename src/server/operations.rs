@@ -52,17 +52,25 @@ impl Server {
     pub fn emit(&self, socket: u64, emission: &Emission<'_>) -> Result<Option<u64>, Error> {
         self.check_events()?;
         self.with_socket(socket, |socket| {
-            if !socket.is_open() {
-                return Err(gone(socket));
-            }
+            let early = match socket.state() {
+                State::Connected => false,
+                State::Pending => true,
+                State::Leaving | State::Gone => return Err(gone(socket)),
+            };
             match emission.ack_timeout_ms {
-                None => self.queue_event(socket, emission).map(|()| None),
-                Some(timeout_ms) => self.emit_with_ack(socket, emission, timeout_ms).map(Some),
+                None => self.queue_event(socket, emission, early).map(|()| None),
+                Some(timeout_ms) => self.emit_with_ack(socket, emission, early, timeout_ms).map(Some),
             }
         })
     }
 
-    fn emit_with_ack(&self, socket: &Socket, emission: &Emission<'_>, timeout_ms: u32) -> Result<u64, Error> {
+    fn emit_with_ack(
+        &self,
+        socket: &Socket,
+        emission: &Emission<'_>,
+        early: bool,
+        timeout_ms: u32,
+    ) -> Result<u64, Error> {
         let (wire_id, ack) = socket.nsp.next_ack();
         let Some((parts, attachments)) = emission.payload.parts(&socket.nsp.name, Some(ack)) else {
             return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
@@ -81,10 +89,14 @@ impl Server {
             self.tally(&socket.client.mailbox, Tally::AcksSettled, 1);
             return Err(gone(socket));
         }
-        let queued = socket.client.send(|out| {
-            let dropped = emission.volatile && !out.is_writable();
-            (!dropped).then(|| out.event(&parts, attachments, how))
-        });
+        let queued = if early {
+            self.keep_early(socket, emission, Some(ack), how)
+        } else {
+            socket.client.send(|out| {
+                let dropped = emission.volatile && !out.is_writable();
+                (!dropped).then(|| out.event(&parts, attachments, how))
+            })
+        };
         // A token that was completed meanwhile is in an event already.
         if let Err(error) = self.settle_queued(queued)
             && socket.take_awaited(wire_id).is_some()
@@ -98,7 +110,7 @@ impl Server {
         Ok(token)
     }
 
-    fn queue_event(&self, socket: &Socket, emission: &Emission<'_>) -> Result<(), Error> {
+    fn queue_event(&self, socket: &Socket, emission: &Emission<'_>, early: bool) -> Result<(), Error> {
         if let Payload::Prepared(prepared) = emission.payload
             && prepared.nsp != socket.nsp.id
         {
@@ -106,6 +118,9 @@ impl Server {
         }
         let special = self.special(emission, &socket.nsp)?;
         let how = Delivery { compress: emission.compress, special: special.as_ref() };
+        if early {
+            return self.settle_queued(self.keep_early(socket, emission, None, how));
+        }
         let queued = socket.client.send(|out| {
             if emission.volatile && !out.is_writable() {
                 return None;

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::acks::Awaited;
 use super::client::Client;
+use super::early::Early;
 use super::ledger::Ledger;
 use super::namespace::Namespace;
 use super::sid::Sid;
@@ -18,7 +19,7 @@ const OWED_NUMBERS: u64 = 1 << 29;
 /// Where a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The host has not decided yet; it can be emitted to and join rooms, but no broadcast finds it.
+    /// The host has not decided yet; it can join rooms and what is emitted to it is kept, but no broadcast finds it.
     Pending = 0,
     Connected = 1,
     /// The host disconnected it; its shard has not said so yet.
@@ -47,16 +48,19 @@ struct Inner {
     /// Rooms, but for its own.
     rooms: Vec<Arc<str>>,
     left_own_room: bool,
-    /// None while no acknowledgement was ever asked for, as most sockets never do at all.
-    acks: Option<Box<Acks>>,
+    /// None while there was never any of it, as most sockets never have.
+    rare: Option<Box<Rare>>,
 }
 
+/// What is beside the state of most sockets.
 #[derive(Default)]
-struct Acks {
+struct Rare {
     /// Those that the host owes, by the server's count of them.
     owed: Ledger<AckId>,
     /// Those that the client owes, by the id on the wire.
     awaited: Ledger<Awaited>,
+    /// Emitted before the socket was let in.
+    early: Option<Box<Early>>,
 }
 
 /// The number that stands in a token for the acknowledgement that is counted so.
@@ -94,11 +98,33 @@ impl Socket {
         self.state.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Ends its life; the state before.
-    pub fn end(&self) -> State {
-        let before = self.state();
+    /// Lets in a socket that waited for that; false if it did not. `answer` queues the answer to its CONNECT and what was kept for it,
+    /// before anything else can be queued for it.
+    pub fn admit(&self, answer: impl FnOnce(Early)) -> bool {
+        let mut inner = self.inner.lock();
+        let waited = self.state() == State::Pending;
+        if waited {
+            let early = inner.rare.as_mut().and_then(|rare| rare.early.take());
+            answer(early.map_or_else(Early::default, |early| *early));
+            self.state.store(State::Connected as u8, Ordering::Release);
+        }
+        waited
+    }
+
+    /// Keeps something until the socket is let in; `None` if it does not wait for that any more.
+    pub fn keep_early<T>(&self, add: impl FnOnce(&mut Early) -> T) -> Option<T> {
+        let mut inner = self.inner.lock();
+        let waits = self.state() == State::Pending;
+        waits.then(|| add(inner.rare.get_or_insert_default().early.get_or_insert_default()))
+    }
+
+    /// Ends its life. What was kept for it is forgotten.
+    pub fn end(&self) {
+        let mut inner = self.inner.lock();
         self.state.store(State::Gone as u8, Ordering::Release);
-        before
+        if let Some(rare) = &mut inner.rare {
+            rare.early = None;
+        }
     }
 
     /// Whether events still reach it.
@@ -173,7 +199,7 @@ impl Socket {
     /// Remembers that the host owes an acknowledgement, by the server's `count` of those; false if it owes `max` already.
     pub fn owe(&self, count: u64, ack: AckId, max: u64) -> bool {
         let mut inner = self.inner.lock();
-        let owed = &mut inner.acks.get_or_insert_default().owed;
+        let owed = &mut inner.rare.get_or_insert_default().owed;
         let has_room = (owed.len() as u64) < max;
         if has_room {
             owed.add(count, ack);
@@ -185,19 +211,19 @@ impl Socket {
     #[inline]
     pub fn settle(&self, number: u32) -> Option<AckId> {
         let mut inner = self.inner.lock();
-        let owed = &mut inner.acks.as_mut()?.owed;
+        let owed = &mut inner.rare.as_mut()?.owed;
         if owed_number(owed.oldest()?) == number { owed.settle_oldest() } else { settle_owed(owed, number) }
     }
 
     /// The socket has left: what the host owes is owed no more. How many that were.
     pub fn abandon_owed(&self) -> usize {
-        self.inner.lock().acks.as_mut().map_or(0, |acks| acks.owed.settle_all().count())
+        self.inner.lock().rare.as_mut().map_or(0, |rare| rare.owed.settle_all().count())
     }
 
     /// Remembers that the client owes an acknowledgement; false if it owes `max` already.
     pub fn await_ack(&self, wire_id: u64, awaited: Awaited, max: u64) -> bool {
         let mut inner = self.inner.lock();
-        let known = &mut inner.acks.get_or_insert_default().awaited;
+        let known = &mut inner.rare.get_or_insert_default().awaited;
         let has_room = (known.len() as u64) < max;
         if has_room {
             known.add(wire_id, awaited);
@@ -207,18 +233,18 @@ impl Socket {
 
     /// Whether this acknowledgement is waited for.
     pub fn awaits(&self, wire_id: u64) -> bool {
-        self.inner.lock().acks.as_ref().is_some_and(|acks| acks.awaited.has(wire_id))
+        self.inner.lock().rare.as_ref().is_some_and(|rare| rare.awaited.has(wire_id))
     }
 
     /// Ends waiting for an acknowledgement, once.
     pub fn take_awaited(&self, wire_id: u64) -> Option<Awaited> {
-        self.inner.lock().acks.as_mut()?.awaited.settle(wire_id)
+        self.inner.lock().rare.as_mut()?.awaited.settle(wire_id)
     }
 
     /// Ends waiting for all acknowledgements.
     pub fn take_all_awaited(&self) -> Vec<Awaited> {
         let mut inner = self.inner.lock();
-        inner.acks.as_mut().map_or(Vec::new(), |acks| acks.awaited.settle_all().collect())
+        inner.rare.as_mut().map_or(Vec::new(), |rare| rare.awaited.settle_all().collect())
     }
 }
 
