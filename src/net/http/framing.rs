@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) upgrade: bool,
     pub(super) websocket: bool,
     pub(super) expects_continue: bool,
+    /// It expects something that nobody knows.
+    pub(super) expects_other: bool,
 }
 
 impl Facts {
@@ -44,7 +46,7 @@ impl Facts {
         let is = |field: &str| name.eq_ignore_ascii_case(field);
         match name.len() {
             4 if is("host") => self.hosts += 1,
-            6 if is("expect") => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            6 if is("expect") => self.note_expectation(value),
             7 if is("upgrade") => self.websocket |= tokens(value).any(|t| t.eq_ignore_ascii_case(b"websocket")),
             10 if is("connection") => self.note_connection(value),
             14 if is("content-length") => self.note_length(value)?,
@@ -59,6 +61,14 @@ impl Facts {
             self.close |= token.eq_ignore_ascii_case(b"close");
             self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
             self.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    fn note_expectation(&mut self, value: &[u8]) {
+        for token in tokens(value).filter(|token| !token.is_empty()) {
+            let known = token.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= known;
+            self.expects_other |= !known;
         }
     }
 
@@ -168,9 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn an_expectation_that_nobody_knows_is_refused_unless_the_client_is_too_old_for_any() {
+        for lines in ["Expect: x", "Expect: 100-continue, x", "Expect: 100-continue\r\nExpect: x=1"] {
+            assert_eq!(with(lines).expect_err(lines).status, 417);
+        }
+        assert!(parse("GET / HTTP/1.0\r\nExpect: x\r\n\r\n").is_ok());
+    }
+
+    #[test]
     fn a_client_that_waits_for_continue_is_noticed() {
         assert!(with("Expect: 100-Continue").unwrap().expects_continue());
-        assert!(!with("Expect: x").unwrap().expects_continue());
+        assert!(with("Expect: , 100-continue").unwrap().expects_continue());
+        assert!(!with("Expect:").unwrap().expects_continue());
         assert!(!parse("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").unwrap().expects_continue());
     }
 }

@@ -156,7 +156,7 @@ pub struct Head {
 /// `Ok(None)`: the head is not complete yet; call again with more bytes after the same ones.
 ///
 /// # Errors
-/// 400 for anything malformed or ambiguous, 431 beyond `limits`, 501 for a transfer coding other than chunked, 505 for an
+/// 400 for anything malformed or ambiguous, 417 for an expectation other than `100-continue`, 431 beyond `limits`, 501 for a transfer coding other than chunked, 505 for an
 /// HTTP version other than 1.0 and 1.1.
 pub fn parse_head(buf: &[u8], limits: &HeadLimits) -> Result<Option<(Head, usize)>, HttpError> {
     let bytes_max = limits.bytes_max.min(HEAD_BYTES_CEILING);
@@ -211,6 +211,10 @@ impl Head {
             return Err(HttpError::bad("not exactly one Host"));
         }
         let body = facts.body(http_1_1)?;
+        // RFC 9110 section 10.1.1, which has HTTP/1.0 ignore the header.
+        if http_1_1 && facts.expects_other {
+            return Err(HttpError { status: 417, reason: "unknown expectation" });
+        }
         let field = |header: &httparse::Header<'_>| Field {
             name: Span::of(bytes, header.name.as_bytes()),
             value: Span::of(bytes, header.value),
