@@ -245,14 +245,18 @@ impl Shard {
         }
         let (now_ms, timing) = (self.now_us / 1000, self.config.timing);
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if session.closing.is_some() {
-            return;
-        }
-        self.mailbox.meter.add(Tally::PacketsIn, 1);
         let kind = match packet {
             Packet::Text { kind, .. } => *kind,
             Packet::Binary(_) => PacketType::Message,
         };
+        if session.closing.is_some() {
+            // It does not come for the close packet any more.
+            if kind == PacketType::Close && matches!(session.active, Active::Polling { .. }) {
+                self.forget_session(session_key);
+            }
+            return;
+        }
+        self.mailbox.meter.add(Tally::PacketsIn, 1);
         match session.machine.receive(kind, now_ms, &timing) {
             Received::Message => {
                 let mut cx =

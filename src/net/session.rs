@@ -313,8 +313,10 @@ impl Shard {
             // What is queued goes first and alone; the close packet comes with the poll after it.
             self.flush(key);
             let until = self.now_ms() + POLLING_CLOSE_TIMEOUT_MS;
+            let timing = self.config.timing;
             if let Some(session) = self.sessions.get_mut(key) {
-                session.closing = Some(until);
+                // Who is silent for as long as that is gone, as ever.
+                session.closing = Some(until.min(session.machine.patience(&timing)));
             }
             return self.schedule_session(key);
         }

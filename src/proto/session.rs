@@ -109,6 +109,14 @@ impl Session {
         }
     }
 
+    /// When patience with a client ends that is not heard any more.
+    pub fn patience(&self, timing: &Timing) -> u64 {
+        match self.heartbeat {
+            Heartbeat::Beating { ping_at } => ping_at + u64::from(timing.ping_timeout_ms),
+            Heartbeat::Waiting { until, .. } => until,
+        }
+    }
+
     /// One thing that is due, if any; ask again until none is.
     pub fn tick(&mut self, now_ms: u64, timing: &Timing) -> Option<Tick> {
         if let Upgrade::Probing { until, noop_at } = self.upgrade {
