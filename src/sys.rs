@@ -1,7 +1,7 @@
 //! The few system calls that the standard library and tokio do not offer. Besides `ffi`, the only module with `unsafe`.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Once;
@@ -204,10 +204,15 @@ pub fn take_stream(fd: RawFd) -> io::Result<TcpStream> {
     Ok(unsafe { TcpStream::from_raw_fd(fd) })
 }
 
+/// Whether a socket is one of the file system, or of names like those.
+pub fn is_unix(fd: RawFd) -> io::Result<bool> {
+    Ok(socket_option(fd, libc::SO_DOMAIN)? == libc::AF_UNIX)
+}
+
 /// Takes a duplicate of a listening socket that the host owns; the host keeps (and closes) its own.
-pub fn duplicate_listener(fd: RawFd) -> io::Result<TcpListener> {
-    if socket_option(fd, libc::SO_ACCEPTCONN)? == 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not listening"));
+pub fn duplicate_listener(fd: RawFd) -> io::Result<OwnedFd> {
+    if socket_option(fd, libc::SO_ACCEPTCONN)? == 0 || socket_option(fd, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not listening for streams"));
     }
     // SAFETY: duplicates an open descriptor; the result is checked before it is owned.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
@@ -215,13 +220,14 @@ pub fn duplicate_listener(fd: RawFd) -> io::Result<TcpListener> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: `copy` was just opened and nobody else owns it.
-    Ok(unsafe { TcpListener::from_raw_fd(copy) })
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::net::TcpListener;
 
     #[test]
     fn writing_to_a_reset_peer_is_an_error_and_no_signal() {

@@ -327,8 +327,8 @@ pub unsafe extern "C" fn sockeye_engine_listen(
     }
 }
 
-/// Listens on a socket that the host, or its supervisor, bound and put into the listening state. The engine uses a duplicate; the
-/// host's descriptor stays the host's to close.
+/// Listens on a socket that the host, or its supervisor, bound and put into the listening state: of TCP, or a Unix one, whose peers have no
+/// address. The engine uses a duplicate; the host's descriptor stays the host's to close.
 ///
 /// # Safety
 /// `engine` is NULL or an engine.

@@ -1,13 +1,12 @@
 //! Connections come: accepted, counted, dealt out to the shards in turn, and closed again if they are too many.
 
 use std::io;
-use std::net::{IpAddr, TcpListener as StdListener};
+use std::net::IpAddr;
 use std::task::{Context as TaskContext, Poll};
-
-use tokio::net::{TcpListener, TcpStream};
 
 use super::admission::Permit;
 use super::connection::{Connection, Peer, Stage};
+use super::listener::Bound;
 use super::shard::{LISTENERS, Shard, Timer};
 use super::stream::{Detached, Stream};
 use super::table::Key;
@@ -33,8 +32,8 @@ pub struct Arrival {
 
 impl Shard {
     /// Listens too; accepted connections are dealt out to all shards in turn.
-    pub fn listen(&mut self, listener: StdListener) -> io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
+    pub fn listen(&mut self, listener: Bound) -> io::Result<()> {
+        let listener = listener.watch()?;
         self.tell_listening(&listener);
         self.listeners.push(listener);
         self.ready.push(LISTENERS);
@@ -58,7 +57,7 @@ impl Shard {
             for accepted in 1.. {
                 match self.listeners[at].poll_accept(&mut cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok((stream, peer))) => self.deal_out(stream, peer.ip()),
+                    Poll::Ready(Ok((stream, address))) => self.deal_out(stream, address),
                     Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
                     Poll::Ready(Err(error)) => return self.pause_accepting(&error),
                 }
@@ -85,18 +84,18 @@ impl Shard {
     }
 
     /// A connection too many is reset: an answer would cost more than it is worth to its peer.
-    fn deal_out(&mut self, stream: TcpStream, address: IpAddr) {
+    fn deal_out(&mut self, stream: Stream, address: IpAddr) {
         let permit = match self.peers.gate.admit(Peer { address, secure: false }) {
             Ok(permit) => permit,
             Err(count) => {
                 self.limited(count, Some(address));
-                return Stream::Socket(stream).reset();
+                return stream.reset();
             }
         };
         self.mailbox.meter.add(Tally::ConnectionsOpened, 1);
         let (shard, deadline_ms) = (self.peers.next_shard(), self.request_deadline());
         if shard == self.index {
-            self.add_connection(Stream::Socket(stream), permit, Vec::new(), deadline_ms);
+            self.add_connection(stream, permit, Vec::new(), deadline_ms);
         } else {
             self.peers.arrive(shard, stream, permit, deadline_ms);
         }

@@ -1,13 +1,13 @@
 //! Connections that the host accepted, handed over: a descriptor, or a stream that the host feeds.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use super::accept::Arrival;
 use super::admission::Permit;
-use super::connection::Peer;
+use super::connection::{NO_ADDRESS, Peer};
 use super::engine::Engine;
 use super::fed::{Fed, FedEnd, Host};
 use super::http::HEAD_BYTES_CEILING;
@@ -25,9 +25,6 @@ pub struct Handover<'a> {
     /// Whether it speaks TLS with them.
     pub secure: bool,
 }
-
-/// The peer of a connection without an address, such as one on a Unix socket.
-const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Engine {
     /// Takes over a connected stream socket. On failure the descriptor is still the host's, and as it was.

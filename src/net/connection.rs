@@ -1,7 +1,7 @@
 //! A connection: its bytes in and out, and what they mean at present.
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::task::{Context, Waker};
 
 use super::accept::Arrival;
@@ -87,10 +87,13 @@ pub enum Written {
     Failed,
 }
 
+/// The peer of a connection without an address, such as one on a Unix socket.
+pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Unspecified (`0.0.0.0`) if there is none, as on a Unix socket.
+    /// [`NO_ADDRESS`] if there is none.
     pub address: IpAddr,
     /// Whether the host speaks TLS with it.
     pub secure: bool,

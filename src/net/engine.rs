@@ -10,7 +10,6 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 
 use super::accept::Arrival;
@@ -19,8 +18,9 @@ use super::alarm::Alarm;
 use super::config::Config;
 use super::fed::Fed;
 use super::http::StaticDir;
+use super::listener::Bound;
 use super::shard::Shard;
-use super::stream::Detached;
+use super::stream::Stream;
 use crate::queue::{Event, Outbox, Queue};
 use crate::server::event::{EVENT_CLOSED, EVENT_FAULT};
 use crate::server::log::{Level, Target};
@@ -31,7 +31,7 @@ use crate::sys;
 #[derive(Default)]
 pub struct Inbox {
     arrivals: Mutex<Vec<Arrival>>,
-    listeners: Mutex<Vec<TcpListener>>,
+    listeners: Mutex<Vec<Bound>>,
 }
 
 impl Inbox {
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     /// The listeners that came.
-    pub fn take_listeners(&self) -> Vec<TcpListener> {
+    pub fn take_listeners(&self) -> Vec<Bound> {
         std::mem::take(&mut self.listeners.lock())
     }
 }
@@ -95,9 +95,9 @@ impl Peers {
     }
 
     /// Hands an accepted stream to a shard. A stream that its runtime does not give back is closed by its drop.
-    pub fn arrive(&self, shard: usize, stream: TcpStream, permit: Permit, deadline_ms: u64) {
-        if let Ok(stream) = stream.into_std() {
-            self.hand_over(shard, Arrival { stream: Detached::Socket(stream), permit, input: Vec::new(), deadline_ms });
+    pub fn arrive(&self, shard: usize, stream: Stream, permit: Permit, deadline_ms: u64) {
+        if let Ok(stream) = stream.detach() {
+            self.hand_over(shard, Arrival { stream, permit, input: Vec::new(), deadline_ms });
         }
     }
 
@@ -174,23 +174,22 @@ impl Engine {
             .collect();
         let listener =
             bind(&addresses).map_err(|error| Error::new(Code::Addr, format!("cannot listen on {address}: {error}")))?;
-        self.add_listener(listener)
+        self.add_listener(Bound::Tcp(listener))
     }
 
-    /// Listens on a socket of the host's.
+    /// Listens on a socket of the host's; its port, 0 on a Unix socket.
     pub fn listen_fd(&self, fd: i32) -> Result<u16, Error> {
-        let listener = sys::duplicate_listener(fd)
+        let listener = Bound::duplicate(fd)
             .map_err(|error| Error::new(Code::Invalid, format!("descriptor {fd} is no listening socket: {error}")))?;
         self.add_listener(listener)
     }
 
-    fn add_listener(&self, listener: TcpListener) -> Result<u16, Error> {
+    fn add_listener(&self, listener: Bound) -> Result<u16, Error> {
         if !self.server.accepts() {
             return Err(Error::new(Code::Closed, "the engine is closing"));
         }
         let io = |error: io::Error| Error::new(Code::Io, format!("cannot use the listening socket: {error}"));
-        listener.set_nonblocking(true).map_err(io)?;
-        let port = listener.local_addr().map_err(io)?.port();
+        let port = listener.prepare().map_err(io)?;
         self.peers.inboxes[0].listeners.lock().push(listener);
         self.peers.mailboxes[0].wake();
         Ok(port)

@@ -6,7 +6,7 @@
 //!
 //! - `engine`: the threads and their listeners; `shard`: a turn; `ready`, `table` and `wheel`: what a shard
 //!   looks at, where it keeps things, and their times;
-//! - `accept`: connections come; `adopt`: the host hands them over; `admission`, `handshake_rate` and
+//! - `accept`: connections come, to a `listener`; `adopt`: the host hands them over; `admission`, `handshake_rate` and
 //!   `proxies`: who may;
 //! - `connection`: a connection, its bytes in and out; `stream`: what they come through; `fed`: a stream that the host feeds;
 //!   `host_request`: requests that the host hands over; `fallback`: requests that it answers; `measure`: what buffers hold; `tell`: what is logged;
@@ -30,6 +30,7 @@ mod handshake_rate;
 mod host_request;
 pub mod http;
 pub mod jsonp;
+mod listener;
 mod measure;
 mod polling;
 pub mod proxies;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::http::Head;
 
-/// The option: addresses and networks, `["10.0.0.0/8", "::1"]`. None by default.
+/// The option: addresses and networks, `["10.0.0.0/8", "::1"]`; `0.0.0.0` is a peer without an address. None by default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct TrustedProxies {

@@ -10,7 +10,6 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
 
 use super::admission::Pending;
 use super::alarm::Alarm;
@@ -19,6 +18,7 @@ use super::connection::{Connection, Role};
 use super::drain::Schedule;
 use super::engine::Peers;
 use super::http::{Compressor, StaticDir};
+use super::listener::Listener;
 use super::measure::Noted;
 use super::rate::Rates;
 use super::ready::Ready;
@@ -90,7 +90,7 @@ pub struct Shard {
     pub closing: Option<u64>,
     /// When which session ends, once the engine drains.
     pub drain: Option<Box<Schedule>>,
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<Listener>,
     pub accept_after_ms: u64,
     /// Connections that have sent no whole request yet.
     pub pending: Pending,

@@ -6,8 +6,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use tokio::net::TcpListener;
-
+use super::listener::Listener;
 use super::refusal::Refusal;
 use super::shard::Shard;
 use super::table::Key;
@@ -26,12 +25,8 @@ impl Shard {
     // ---- the engine -----------------------------------------------------------------------------------------------
 
     /// Connections are accepted here.
-    pub fn tell_listening(&self, listener: &TcpListener) {
-        self.tell(Level::Info, Target::Listen, "listening", |fields| match listener.local_addr() {
-            Ok(address) => fields.text("address", &address.to_string()),
-            // A socket of another family.
-            Err(_) => fields,
-        });
+    pub fn tell_listening(&self, listener: &Listener) {
+        self.tell(Level::Info, Target::Listen, "listening", |fields| fields.text("address", &listener.address()));
     }
 
     /// Accepting failed, and is tried again.

@@ -1,6 +1,8 @@
 /* Listening: addresses that cannot be, ports that are taken, an inherited socket, and two engines in one process. */
 #include "client.h"
 
+#include <sys/un.h>
+
 static void addresses_that_cannot_be(void)
 {
     static const char *const bad[] = {"", "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "256.0.0.1:80", "[::1", ":0:0"};
@@ -58,6 +60,60 @@ static void an_inherited_socket(void)
     server_end(&server);
 }
 
+static int unix_listener(struct sockaddr_un *address, int type)
+{
+    int listener = socket(AF_UNIX, type, 0);
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    snprintf(address->sun_path, sizeof address->sun_path, P_tmpdir "/sockeye-test-%d", (int)getpid());
+    unlink(address->sun_path);
+    NEED(listener >= 0 && bind(listener, (struct sockaddr *)address, sizeof *address) == 0 && listen(listener, 16) == 0);
+    return listener;
+}
+
+static void a_socket_of_the_file_system(void)
+{
+    sockeye_options options = default_options();
+    sockeye_limits limits;
+    struct sockaddr_un address;
+    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    sockeye_buffer *buffer = NULL;
+    char answer[1024];
+    const char *at;
+    size_t len, part_len;
+    int fds[3];
+    memset(&limits, 0, sizeof limits);
+    limits.size = sizeof limits;
+    limits.connections_per_address_max = 1;
+    limits.handshakes_per_second = limits.handshakes_burst = 1;
+    options.limits = &limits;
+    options.shards = 2;
+    struct server server = server_new(&options);
+    int listener = unix_listener(&address, SOCK_SEQPACKET);
+    CHECK("one of packets instead of a stream", sockeye_engine_listen_fd(server.engine, listener) < 0);
+    close(listener);
+    listener = unix_listener(&address, SOCK_STREAM);
+    GIVES("listen_fd of a Unix socket", SOCKEYE_OK, sockeye_engine_listen_fd(server.engine, listener));
+    close(listener);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+        NEED(fds[i] >= 0 && connect(fds[i], (struct sockaddr *)&address, sizeof address) == 0);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        NEED(ws_open_on(fds[i], "/socket.io/?EIO=4&transport=websocket") >= 0);
+        NEED(ws_recv(fds[i], answer, sizeof answer) > 0 && ws_send(fds[i], "40") == 0 && ws_recv(fds[i], answer, sizeof answer) > 0);
+        CHECK("a client comes through it, which bounds for addresses do not concern", strncmp(answer, "40{\"sid\":", 9) == 0);
+    }
+    sockeye_socket socket = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
+    NEED(sockeye_socket_handshake(server.engine, socket, &buffer) == SOCKEYE_OK);
+    const char *json = (const char *)sockeye_buffer_data(buffer, &len);
+    CHECK("its address is none", sockeye_json_get(json, len, "/address", 8, &at, &part_len) == SOCKEYE_OK && is_text(at, part_len, "\"\""));
+    sockeye_buffer_free(buffer);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    unlink(address.sun_path);
+    server_end(&server);
+}
+
 static void two_engines_do_not_meet(void)
 {
     struct server a = server_start(), b = server_start();
@@ -90,6 +146,7 @@ int main(void)
     addresses_that_cannot_be();
     a_busy_port();
     an_inherited_socket();
+    a_socket_of_the_file_system();
     two_engines_do_not_meet();
     return contract_report();
 }
