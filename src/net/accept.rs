@@ -158,7 +158,11 @@ impl Shard {
     /// Takes a connection out; what it meant to others is the caller's business.
     pub fn remove_connection(&mut self, key: Key) -> Option<Connection> {
         self.settle_connection(key);
-        self.connections.remove(key)
+        let connection = self.connections.remove(key)?;
+        if let Some(unread) = connection.unread() {
+            self.settle_unread(unread, None);
+        }
+        Some(connection)
     }
 
     /// Ends a connection at once, which leaves nothing of it in the kernel either.

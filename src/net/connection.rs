@@ -11,7 +11,7 @@ use super::stream::Stream;
 use super::table::Key;
 use crate::proto::websocket::Assembler;
 use crate::server::meter::{Meter, Tally};
-use crate::server::{Run, give_buffer};
+use crate::server::{Level, Run, give_buffer};
 use crate::sys;
 
 /// Bytes of an answer that its peer must take in `requestTimeMs`, or all that is left: a kilobyte a second by default, so that who takes
@@ -99,6 +99,14 @@ pub struct Peer {
     pub secure: bool,
 }
 
+/// The answer to a poll that the kernel has not taken whole: it still counts as waiting for its session.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread {
+    pub session: Key,
+    /// Bytes that are left, and all of its packets.
+    pub left: Level,
+}
+
 /// A connection.
 pub struct Connection {
     stream: Stream,
@@ -131,6 +139,8 @@ struct Unsent {
     within: usize,
     /// The answer to the last of the peer's pings.
     pong: Vec<u8>,
+    /// The session that this answers a poll of, and with how many packets.
+    answers: Option<(Key, u32)>,
 }
 
 impl Connection {
@@ -179,6 +189,19 @@ impl Connection {
     /// Whether bytes wait for the kernel.
     pub fn is_blocked(&self) -> bool {
         self.unsent.is_some()
+    }
+
+    /// Says that the bytes that wait, if any, answer a poll of this session with so many packets.
+    pub fn set_answer(&mut self, session: Key, packets: u32) {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.answers = Some((session, packets));
+        }
+    }
+
+    /// The answer to a poll that waits for the kernel.
+    pub fn unread(&self) -> Option<Unread> {
+        let (session, packets) = self.unsent.as_ref()?.answers?;
+        Some(Unread { session, left: Level { bytes: self.unsent_len(), packets } })
     }
 
     /// Whether bytes wait, but the peer has taken a fair share of them since this was asked last.

@@ -94,7 +94,7 @@ impl Shard {
         match connection.role {
             Role::WebSocket { session, candidate: false, .. } => {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    session.client.outbound(|out| out.set_writable(true));
+                    session.client.outbound(|out| out.set_sent());
                 }
                 self.flush(session);
                 self.close_when_sent(session);

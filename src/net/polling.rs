@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::connection::{Held, Role};
+use super::connection::{Held, Role, Unread};
 use super::http::response::{self, xss_protection_line};
 use super::http::{Compressor, Encoding, Head};
 use super::jsonp;
@@ -13,9 +13,8 @@ use super::table::Key;
 use crate::proto::engine_packet::{Packet, PacketType};
 use crate::proto::payload;
 use crate::proto::session::Received;
-use crate::server::log::Level;
 use crate::server::meter::Tally;
-use crate::server::{Cause, Client, Context, NEVER, Reason};
+use crate::server::{Cause, Client, Context, Level, NEVER, Reason, Transport, log};
 
 impl Shard {
     /// A GET of a session.
@@ -73,9 +72,11 @@ impl Shard {
         let now_us = self.now_us;
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
-        let (compress, taken) = client.outbound(|out| {
+        let (compress, taken, packets) = client.outbound(|out| {
             out.set_writable(false);
-            out.take_payload(now_us, &mut payload)
+            let waiting = out.level().packets;
+            let (compress, taken) = out.take_payload(now_us, &mut payload);
+            (compress, taken, waiting - out.level().packets)
         });
         self.mailbox.meter.add(Tally::PacketsOut, taken.into());
         if let Some(index) = self.session_of(&client).and_then(|key| self.sessions.get(key)?.jsonp.as_deref()) {
@@ -94,6 +95,30 @@ impl Shard {
             response::polling_payload(out, body, false, encoding, xss, envelope);
         });
         self.payload = payload;
+        if let Some(session) = self.session_of(&client) {
+            self.note_unread(key, session, packets);
+        }
+    }
+
+    /// What an answer's peer does not take still waits for the session, as far as its budget is concerned.
+    fn note_unread(&mut self, key: Key, session: Key, packets: u32) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.set_answer(session, packets);
+        if let (Some(unread), Some(session)) = (connection.unread(), self.sessions.get(session)) {
+            session.client.outbound(|out| out.add_unread(unread.left));
+        }
+    }
+
+    /// Of the answer to a poll so much is `left`; `None` if its peer took all, or is gone.
+    pub fn settle_unread(&mut self, before: Unread, left: Option<Unread>) {
+        let left = left.map_or(Level::default(), |unread| unread.left);
+        let taken = Level { bytes: before.left.bytes - left.bytes, packets: before.left.packets - left.packets };
+        let Some(session) = self.sessions.get(before.session) else { return };
+        // What was left of polling at an upgrade is counted no more.
+        if session.client.transport() == Transport::Polling {
+            session.client.outbound(|out| out.take_unread(taken));
+            self.see_to_outbound(before.session);
+        }
     }
 
     fn compress(&mut self, encoding: Encoding, payload: &[u8]) -> Option<Vec<u8>> {
@@ -240,7 +265,7 @@ impl Shard {
 
     /// A packet on the session's own transport; nothing is heard from a client after the server closed its session.
     pub fn packet(&mut self, session_key: Key, packet: &Packet<'_>) {
-        if self.server.log.wants(Level::Trace) {
+        if self.server.log.wants(log::Level::Trace) {
             self.tell_packet(session_key, packet);
         }
         let (now_ms, timing) = (self.now_us / 1000, self.config.timing);

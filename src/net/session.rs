@@ -240,7 +240,7 @@ impl Shard {
     }
 
     /// Does what a session's queue asks for: the host hears how much waits, or the session ends because of it.
-    fn see_to_outbound(&mut self, key: Key) {
+    pub fn see_to_outbound(&mut self, key: Key) {
         while let Some(session) = self.sessions.get_mut(key) {
             let Some(notice) = session.client.outbound(|out| out.take_notice()) else { return };
             let (kind, level) = match notice {
@@ -264,7 +264,14 @@ impl Shard {
         if !connection.is_blocked() {
             return;
         }
-        match connection.write_unsent(&self.mailbox.meter) {
+        let unread = connection.unread();
+        let written = connection.write_unsent(&self.mailbox.meter);
+        if let Some(before) = unread {
+            let left = connection.unread();
+            self.settle_unread(before, left);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match written {
             Written::Blocked => {
                 if let Role::WebSocket { session, candidate: false, .. } = connection.role {
                     let left = connection.unsent_len();

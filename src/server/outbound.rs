@@ -372,6 +372,11 @@ impl Outbound {
     /// Tells whether the transport can take a packet at once.
     pub fn set_writable(&mut self, writable: bool) {
         self.writable = writable;
+    }
+
+    /// The kernel has taken all that was flushed.
+    pub fn set_sent(&mut self) {
+        self.writable = true;
         self.in_flight = InFlight::default();
     }
 
@@ -385,6 +390,18 @@ impl Outbound {
     /// The kernel took some of what it had left, and so many bytes are left still.
     pub fn set_left(&mut self, bytes: usize) {
         self.in_flight.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    /// So much of the answer to a poll has not been taken by the kernel. There may be several such answers, on several connections.
+    pub fn add_unread(&mut self, left: Level) {
+        self.set_left(self.in_flight.bytes as usize + left.bytes);
+        self.in_flight.packets = self.in_flight.packets.saturating_add(left.packets);
+    }
+
+    /// And of that so much was taken, or will never be.
+    pub fn take_unread(&mut self, taken: Level) {
+        self.set_left((self.in_flight.bytes as usize).saturating_sub(taken.bytes));
+        self.in_flight.packets = self.in_flight.packets.saturating_sub(taken.packets);
     }
 
     /// Whether the shard must be told that there is something to do; it is told once.
@@ -403,7 +420,7 @@ impl Outbound {
         let Form::Polling(packets) = &mut self.form else { return };
         let (bytes, packets) = (std::mem::take(&mut self.bytes), std::mem::take(packets));
         self.form = Form::WebSocket(Vec::new());
-        self.writable = true;
+        self.set_sent();
         self.frames = 0;
         for (data, binary) in payloads(&bytes, &packets) {
             self.flat(frames::opcode(binary), data.len(), false, |out| out.extend_from_slice(data));
