@@ -80,7 +80,7 @@
 // `SOCKEYE_NSP_ASK`: may this namespace exist? `name` is its name, `nsp` the asking pattern, `data` the client's auth; answer `token`.
 #define SOCKEYE_EVENT_NAMESPACE_REQUEST 2
 
-// `SOCKEYE_NSP_AUTHORIZE`: may this socket join the namespace? `data` is its auth; answer `token`.
+// `SOCKEYE_NSP_AUTHORIZE`: may this socket join the namespace? `data` is its auth; answer `token`. What is emitted to it meanwhile is kept.
 #define SOCKEYE_EVENT_AUTHORIZE 3
 
 // A socket joined a namespace; `data` is its auth (`{}` if it sent none).
@@ -153,6 +153,11 @@
 
 // The broker of the cluster is reached: what other servers say from now on is heard. `name` is the adapter's kind.
 #define SOCKEYE_EVENT_ADAPTER_UP 25
+
+// `SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN`: the last socket of a namespace that a client's CONNECT made by a pattern has left, and the namespace
+// is no more. `nsp` is its id, which means nothing from now on, `name` its name, `status` the pattern's id. If a client makes it anew it
+// gets another id, and NAMESPACE may be told before this.
+#define SOCKEYE_EVENT_NAMESPACE_GONE 26
 
 // `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 // `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
@@ -262,6 +267,10 @@
 
 // Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
 #define SOCKEYE_OPT_HTTP_EVENTS 256
+
+// Engine flag `cleanupEmptyChildNamespaces`: a namespace that a client's CONNECT made by a pattern ends when its last socket leaves
+// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays. Not in a cluster yet.
+#define SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN 512
 
 // Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
 #define SOCKEYE_CONNECTION_SECURE 1
@@ -1011,8 +1020,8 @@ sockeye_result sockeye_engine_listen(struct sockeye_engine *engine,
                                      size_t addr_len,
                                      uint16_t *port_out);
 
-// Listens on a socket that the host, or its supervisor, bound and put into the listening state. The engine uses a duplicate; the
-// host's descriptor stays the host's to close.
+// Listens on a socket that the host, or its supervisor, bound and put into the listening state: of TCP, or a Unix one, whose peers have no
+// address. The engine uses a duplicate; the host's descriptor stays the host's to close.
 sockeye_result sockeye_engine_listen_fd(struct sockeye_engine *engine,
                                         ptrdiff_t fd);
 
@@ -1183,7 +1192,8 @@ sockeye_result sockeye_namespace(struct sockeye_engine *engine,
 
 // Makes a pattern: a client's CONNECT to a name that it matches makes that namespace (NAMESPACE event), with these options; with
 // `SOCKEYE_NSP_ASK` only if the host agrees. Patterns are tried in the order in which they were made. The expression matches anywhere
-// in the name unless it is anchored; NULL matches every name. A target with the pattern's id means all of its namespaces.
+// in the name unless it is anchored; NULL matches every name. A target with the pattern's id means all of its namespaces. They stay, unless
+// `SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN` has them end with their last socket.
 sockeye_result sockeye_namespace_pattern(struct sockeye_engine *engine,
                                          const char *regex,
                                          size_t len,

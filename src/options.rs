@@ -34,6 +34,8 @@ pub struct Options {
     pub ping_timeout: u32,
     pub upgrade_timeout: u32,
     pub connect_timeout: u32,
+    /// Namespaces that clients made by a pattern end with their last socket.
+    pub cleanup_empty_child_namespaces: bool,
     pub max_http_buffer_size: u64,
     #[serde(deserialize_with = "toggle")]
     pub cors: Option<Cors>,
@@ -73,6 +75,7 @@ impl Default for Options {
             ping_timeout: 20_000,
             upgrade_timeout: 10_000,
             connect_timeout: 45_000,
+            cleanup_empty_child_namespaces: false,
             max_http_buffer_size: 1_000_000,
             cors: None,
             cookie: None,
@@ -161,6 +164,7 @@ impl Options {
             shards: in_range("shards", self.shards, 1, SHARDS_MAX)? as usize,
             engine_only: self.engine_only,
             connect_timeout_ms: in_range("connectTimeout", self.connect_timeout, 1, TIME_MAX_MS)?,
+            cleanup_empty_children: self.cleanup_empty_child_namespaces,
             queue_events_max: in_range("queueEventsMax", self.queue_events_max, 1, QUEUE_EVENTS_MAX)? as usize,
             queue_bytes_max: in_range("queueBytesMax", self.queue_bytes_max, 1, QUEUE_BYTES_MAX)? as usize,
             limits: self.limits.clone(),

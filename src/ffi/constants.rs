@@ -105,6 +105,10 @@ pub const SOCKEYE_EVENT_CLOSING: u32 = 23;
 pub const SOCKEYE_EVENT_ADAPTER_DOWN: u32 = 24;
 /// The broker of the cluster is reached: what other servers say from now on is heard. `name` is the adapter's kind.
 pub const SOCKEYE_EVENT_ADAPTER_UP: u32 = 25;
+/// `SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN`: the last socket of a namespace that a client's CONNECT made by a pattern has left, and the namespace
+/// is no more. `nsp` is its id, which means nothing from now on, `name` its name, `status` the pattern's id. If a client makes it anew it
+/// gets another id, and NAMESPACE may be told before this.
+pub const SOCKEYE_EVENT_NAMESPACE_GONE: u32 = 26;
 
 /// `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 /// `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
@@ -195,6 +199,9 @@ pub const SOCKEYE_OPT_CONNECTION_ERRORS: u32 = 32;
 pub const SOCKEYE_OPT_CHECK_ORIGIN: u32 = 64;
 /// Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
 pub const SOCKEYE_OPT_HTTP_EVENTS: u32 = 256;
+/// Engine flag `cleanupEmptyChildNamespaces`: a namespace that a client's CONNECT made by a pattern ends when its last socket leaves
+/// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays. Not in a cluster yet.
+pub const SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN: u32 = 512;
 
 /// Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).
 pub const SOCKEYE_CONNECTION_SECURE: u32 = 1;

@@ -184,7 +184,8 @@ const OPTION_FLAGS: u32 = SOCKEYE_OPT_NO_UPGRADES
     | SOCKEYE_OPT_ENGINE_ONLY
     | SOCKEYE_OPT_CONNECTION_ERRORS
     | SOCKEYE_OPT_CHECK_ORIGIN
-    | SOCKEYE_OPT_HTTP_EVENTS;
+    | SOCKEYE_OPT_HTTP_EVENTS
+    | SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN;
 
 /// Options as C gives them: 0 and NULL are defaults.
 ///
@@ -224,6 +225,7 @@ unsafe fn options_of(given: &sockeye_options) -> Outcome<Options> {
         ping_timeout: or(given.ping_timeout_ms, default.ping_timeout),
         upgrade_timeout: or(given.upgrade_timeout_ms, default.upgrade_timeout),
         connect_timeout: or(given.connect_timeout_ms, default.connect_timeout),
+        cleanup_empty_child_namespaces: has(SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN),
         max_http_buffer_size: or_long(given.max_http_buffer_size, default.max_http_buffer_size),
         cors: parse_toggle::<Cors>(cors, "cors")?,
         cookie: parse_toggle::<Cookie>(cookie, "cookie")?,

@@ -118,7 +118,8 @@ pub unsafe extern "C" fn sockeye_namespace(
 
 /// Makes a pattern: a client's CONNECT to a name that it matches makes that namespace (NAMESPACE event), with these options; with
 /// `SOCKEYE_NSP_ASK` only if the host agrees. Patterns are tried in the order in which they were made. The expression matches anywhere
-/// in the name unless it is anchored; NULL matches every name. A target with the pattern's id means all of its namespaces.
+/// in the name unless it is anchored; NULL matches every name. A target with the pattern's id means all of its namespaces. They stay, unless
+/// `SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN` has them end with their last socket.
 ///
 /// # Safety
 /// As `sockeye_namespace`.

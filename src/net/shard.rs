@@ -400,6 +400,10 @@ impl Shard {
             match command {
                 Command::Decided { token, request, decision } => self.decided(token, request, decision),
                 Command::Leave(socket) => self.leave_by_host(&socket),
+                Command::Vacate(namespace) => {
+                    self.out.deliver(true);
+                    self.server.vacate(&namespace, &mut self.out, self.now_us);
+                }
                 Command::Close { client, silent } => self.close_by_host(&client, silent),
                 Command::Resume => {
                     self.resumed = true;

@@ -27,6 +27,10 @@ impl Server {
     pub fn set_adapter(&self, adapter: Arc<dyn Adapter>) -> Result<(), Error> {
         self.check_namespaces()?;
         self.check_open()?;
+        if self.config.cleanup_empty_children {
+            let text = "namespaces that end with their last socket are not supported in a cluster yet";
+            return Err(Error::new(Code::Unsupported, text));
+        }
         let given = self.adapter.set(adapter.clone());
         given.map_err(|_| Error::new(Code::Invalid, "the engine has an adapter already"))?;
         self.namespace_names().iter().for_each(|name| adapter.open(name));

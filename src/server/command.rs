@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::drain::Drain;
+use super::namespace::Namespace;
 use super::request::{Decision, Request};
 use super::socket::Socket;
 
@@ -13,6 +14,8 @@ pub enum Command {
     Decided { token: u64, request: Request, decision: Decision },
     /// The host disconnected a socket: its DISCONNECT packet is queued, its events are still to come.
     Leave(Arc<Socket>),
+    /// A socket of this namespace has left, which may end with it once the host has the socket's events.
+    Vacate(Arc<Namespace>),
     /// The host ends a connection: with a DISCONNECT packet to each of its namespaces, or without.
     Close { client: Arc<Client>, silent: bool },
     /// The host emptied a queue that had stopped reading, or an INLINE queue has events from another thread.

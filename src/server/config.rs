@@ -11,6 +11,8 @@ pub struct Config {
     pub engine_only: bool,
     /// From the start of a session to its first namespace; also the patience for the host's decisions.
     pub connect_timeout_ms: u32,
+    /// Namespaces that clients made by a pattern end with their last socket.
+    pub cleanup_empty_children: bool,
     /// Bounds of a queue; see `queue::Limits`.
     pub queue_events_max: usize,
     pub queue_bytes_max: usize,

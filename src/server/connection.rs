@@ -8,6 +8,7 @@ use super::acks::{Awaited, partial_flag};
 use super::atoms::AtomCache;
 use super::budget::Level;
 use super::client::Client;
+use super::command::Command;
 use super::event::*;
 use super::joined::Joined;
 use super::limits::Limits;
@@ -15,10 +16,11 @@ use super::log;
 use super::meter::{Meter, Tally};
 use super::metrics::Count;
 use super::namespace::Namespace;
+use super::namespaces::Resolved;
 use super::push_room_changes;
 use super::reason::{Cause, Reason};
 use super::request::{Decision, Request};
-use super::root::{Resolved, Server, owed_token};
+use super::root::{Server, owed_token};
 use super::slots::slot_of;
 use super::socket::{Socket, State};
 use crate::proto::ack_id::AckId;
@@ -74,11 +76,14 @@ impl Connection {
     fn open_bare(&mut self, cx: &mut Context<'_>) {
         self.connect_deadline_ms = NEVER;
         let root = cx.server.root();
+        root.occupy();
         if let Some(socket) = cx.server.new_socket(&root, &self.client, None)
             && socket.advance(State::Pending, State::Connected)
         {
             self.joined(cx, &socket);
             self.sockets.add(socket);
+        } else {
+            root.vacate();
         }
     }
 
@@ -243,13 +248,14 @@ impl Connection {
         Some(token)
     }
 
-    /// Makes a socket for a namespace that exists, and admits it or asks the host.
+    /// Makes a socket for a namespace that exists and is kept for it, and admits it or asks the host.
     fn enter(&mut self, cx: &mut Context<'_>, namespace: &Arc<Namespace>, auth: Option<&str>) {
         if namespace.flags.authorize && self.must_not_ask(cx, &namespace.name) {
-            return;
+            return cx.server.vacate(namespace, cx.out, cx.now_us);
         }
         let Some(socket) = cx.server.new_socket(namespace, &self.client, auth.map(Into::into)) else {
-            return self.refuse(&namespace.name, Some("Server is full"), None);
+            self.refuse(&namespace.name, Some("Server is full"), None);
+            return cx.server.vacate(namespace, cx.out, cx.now_us);
         };
         self.sockets.add(socket.clone());
         if !namespace.flags.authorize {
@@ -420,6 +426,16 @@ impl Connection {
                 let event = Event { token, status, ..event_of(EVENT_ACK, socket, cx.now_us) };
                 cx.out.push(&socket.nsp.queue, &event);
             }
+        }
+        self.vacate(cx, &socket.nsp);
+    }
+
+    /// A namespace that may end with its last socket is left when the host has been told of that socket's end.
+    fn vacate(&self, cx: &mut Context<'_>, namespace: &Arc<Namespace>) {
+        if cx.server.config.cleanup_empty_children && namespace.is_dynamic() {
+            self.client.mailbox.send(Command::Vacate(namespace.clone()));
+        } else {
+            namespace.vacate();
         }
     }
 }

@@ -25,6 +25,7 @@ pub const EVENT_HTTP: u32 = 22;
 pub const EVENT_CLOSING: u32 = 23;
 pub const EVENT_ADAPTER_DOWN: u32 = 24;
 pub const EVENT_ADAPTER_UP: u32 = 25;
+pub const EVENT_NAMESPACE_GONE: u32 = 26;
 
 /// One reply of several.
 pub const FLAG_PARTIAL: u32 = 1;

@@ -34,6 +34,7 @@ mod mailbox;
 pub mod meter;
 mod metrics;
 mod namespace;
+mod namespaces;
 mod operations;
 mod outbound;
 mod pool;

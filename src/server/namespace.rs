@@ -1,7 +1,7 @@
 //! A namespace: its sockets and rooms, and who of them a target means.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use indexmap::IndexMap;
@@ -79,6 +79,10 @@ pub struct Namespace {
     pub queue: Arc<Queue>,
     /// Id of the pattern that made it, else 0.
     pub parent: u32,
+    /// A client's CONNECT made it, and the host has not made it its own since.
+    dynamic: AtomicBool,
+    /// Sockets that are in it or on their way: from the look at its name until they are forgotten.
+    occupants: AtomicU32,
     ack_ids: AtomicU64,
     members: RwLock<Members>,
     /// By the number of the slot that the sid ends in.
@@ -96,7 +100,33 @@ impl Namespace {
         find: Arc<dyn Fn(u32) -> Option<Arc<Socket>> + Send + Sync>,
     ) -> Namespace {
         let (ack_ids, members) = (AtomicU64::new(0), RwLock::default());
-        Namespace { id, name: name.into(), flags, queue, parent, ack_ids, members, find }
+        let (dynamic, occupants) = (AtomicBool::new(false), AtomicU32::new(0));
+        Namespace { id, name: name.into(), flags, queue, parent, dynamic, occupants, ack_ids, members, find }
+    }
+
+    /// Whether a client's CONNECT made it.
+    pub fn is_dynamic(&self) -> bool {
+        self.dynamic.load(Ordering::Acquire)
+    }
+
+    /// Says whether a client's CONNECT made it; if not, it stays.
+    pub fn set_dynamic(&self, dynamic: bool) {
+        self.dynamic.store(dynamic, Ordering::Release);
+    }
+
+    /// A socket is on its way. Under the lock of the table that it was found in, so that it is not unmade meanwhile.
+    pub fn occupy(&self) {
+        self.occupants.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A socket was forgotten, or did not come; true for the last one.
+    pub fn vacate(&self) -> bool {
+        self.occupants.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether sockets are in it or on their way.
+    pub fn is_occupied(&self) -> bool {
+        self.occupants.load(Ordering::Acquire) > 0
     }
 
     /// The next id for an acknowledgement: counted for each namespace, as the official server does.

@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
-use regex_lite::Regex;
 
 use super::adapter::Adapter;
 use super::atoms::Atoms;
@@ -18,41 +16,20 @@ use super::connection::{Context, acknowledgement_expired};
 use super::deadlines::Due;
 use super::drain::Draining;
 use super::error::{Code, Error};
-use super::event::{EVENT_CLOSED, EVENT_NAMESPACE, STATUS_CLOSED, STATUS_TIMEOUT};
+use super::event::{EVENT_CLOSED, STATUS_CLOSED, STATUS_TIMEOUT};
 use super::local;
 use super::log::Log;
 use super::mailbox::Mailbox;
 use super::meter::{Meter, Tally};
 use super::metrics::Metrics;
-use super::namespace::{Flags, Namespace};
+use super::namespace::Namespace;
+use super::namespaces::Namespaces;
 use super::request::{Decision, Pending, Request};
 use super::sid::Sid;
 use super::slots::{Kind, Slots, id, kind_of, slot_of};
 use super::socket::{Socket, owed_number};
 use crate::proto::socket_packet::Limits as PacketLimits;
 use crate::queue::{Event, Limits, Outbox, Queue};
-
-/// Namespaces that an engine has at most, since patterns let peers make them.
-pub const NAMESPACES_MAX: usize = 65_536;
-/// Bytes of a namespace's name, since patterns let peers choose it.
-pub const NAMESPACE_NAME_MAX: usize = 256;
-
-#[derive(Default)]
-struct Namespaces {
-    by_name: HashMap<Arc<str>, Arc<Namespace>>,
-    /// By id, patterns included; ids start at 1.
-    list: Vec<Arc<Namespace>>,
-    /// In the order in which they were made, as they are tried. No expression matches every name.
-    patterns: Vec<(Option<Regex>, Arc<Namespace>)>,
-}
-
-/// What a client's CONNECT asks for.
-pub enum Resolved {
-    Namespace(Arc<Namespace>),
-    /// This pattern allows it if the host agrees.
-    Ask(Arc<Namespace>),
-    Unknown,
-}
 
 /// The shared state of an engine.
 pub struct Server {
@@ -68,9 +45,9 @@ pub struct Server {
     /// Of every session's outbound queue.
     pub budget: Arc<Budget>,
     pub log: Log,
-    sockets: Arc<Slots<Socket>>,
+    pub(super) sockets: Arc<Slots<Socket>>,
     pub(super) requests: Slots<Pending>,
-    namespaces: RwLock<Namespaces>,
+    pub(super) namespaces: RwLock<Namespaces>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     queues: Mutex<Vec<Arc<Queue>>>,
     queue: Arc<Queue>,
@@ -110,12 +87,7 @@ impl Server {
             draining: OnceLock::new(),
             completions: AtomicU64::new(0),
         };
-        let root = server.make_namespace(1, "/", 0, Flags::default(), server.queue.clone());
-        {
-            let mut namespaces = server.namespaces.write();
-            namespaces.by_name.insert("/".into(), root.clone());
-            namespaces.list.push(root);
-        }
+        server.make_root();
         server
     }
 
@@ -190,157 +162,6 @@ impl Server {
     /// it is not met again in a slot's next tenant.
     pub fn next_owed(&self, shard: usize, meter: &Meter) -> u64 {
         meter.get(Tally::AcksOwed) * self.config.shards as u64 + shard as u64
-    }
-
-    // ---- namespaces -----------------------------------------------------------------------------------------------
-
-    fn make_namespace(&self, id: u32, name: &str, parent: u32, flags: Flags, queue: Arc<Queue>) -> Arc<Namespace> {
-        let sockets = Arc::downgrade(&self.sockets);
-        let find = Arc::new(move |slot| sockets.upgrade()?.at(slot));
-        Arc::new(Namespace::new(id, name, parent, flags, queue, find))
-    }
-
-    /// The namespace `/`.
-    pub fn root(&self) -> Arc<Namespace> {
-        self.namespaces.read().list[0].clone()
-    }
-
-    /// A namespace or pattern by its id.
-    pub fn namespace_by_id(&self, id: u32) -> Option<Arc<Namespace>> {
-        self.namespaces.read().list.get((id as usize).checked_sub(1)?).cloned()
-    }
-
-    /// The namespaces that an id means: itself, or those that its pattern made.
-    pub fn namespaces_of(&self, id: u32) -> Vec<Arc<Namespace>> {
-        let namespaces = self.namespaces.read();
-        let children = || namespaces.list.iter().filter(|namespace| namespace.parent == id).cloned().collect();
-        match (id as usize).checked_sub(1).and_then(|at| namespaces.list.get(at)) {
-            Some(pattern) if pattern.name.is_empty() => children(),
-            Some(namespace) => vec![namespace.clone()],
-            None => Vec::new(),
-        }
-    }
-
-    /// A namespace by its name.
-    pub fn namespace_by_name(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.namespaces.read().by_name.get(name).cloned()
-    }
-
-    /// The names of all namespaces.
-    pub(super) fn namespace_names(&self) -> Vec<Arc<str>> {
-        self.namespaces.read().by_name.keys().cloned().collect()
-    }
-
-    /// The ids of all namespaces; patterns are none.
-    pub fn all_namespaces(&self) -> Vec<u32> {
-        let named = |namespace: &&Arc<Namespace>| !namespace.name.is_empty();
-        self.namespaces.read().list.iter().filter(named).map(|namespace| namespace.id).collect()
-    }
-
-    /// How many namespaces there are, patterns left out, and how many rooms in them.
-    pub(super) fn count_namespaces(&self) -> (u64, u64) {
-        let namespaces = self.namespaces.read();
-        let rooms: usize = namespaces.list.iter().map(|namespace| namespace.room_count()).sum();
-        ((namespaces.list.len() - namespaces.patterns.len()) as u64, rooms as u64)
-    }
-
-    /// Makes a namespace, or changes flags and queue of one without sockets.
-    pub fn define(&self, name: &str, flags: Flags, queue: Arc<Queue>) -> Result<u32, Error> {
-        self.check_namespaces()?;
-        let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
-        let mut namespaces = self.namespaces.write();
-        if let Some(known) = namespaces.by_name.get(&*name).cloned() {
-            if known.flags == flags && Arc::ptr_eq(&known.queue, &queue) {
-                return Ok(known.id);
-            }
-            // Beyond these three references there are sockets, admitted or waiting, that would stay with the old one.
-            if Arc::strong_count(&known) > 3 {
-                return Err(Error::new(Code::Invalid, format!("namespace {name} has sockets already")));
-            }
-            let renewed = self.make_namespace(known.id, &name, known.parent, flags, queue);
-            namespaces.list[known.id as usize - 1] = renewed.clone();
-            namespaces.by_name.insert(name.into(), renewed);
-            return Ok(known.id);
-        }
-        let parent = namespaces.matching(&name).map_or(0, |(pattern, _)| pattern.id);
-        self.add_namespace(&mut namespaces, &name, parent, flags, queue)
-            .map(|namespace| namespace.id)
-            .ok_or_else(|| Error::new(Code::Full, format!("an engine has at most {NAMESPACES_MAX} namespaces")))
-    }
-
-    /// Makes a pattern by which clients' CONNECT make namespaces; no expression matches every name.
-    pub fn define_pattern(&self, regex: Option<Regex>, flags: Flags, queue: Arc<Queue>) -> Result<u32, Error> {
-        self.check_namespaces()?;
-        let mut namespaces = self.namespaces.write();
-        if namespaces.list.len() >= NAMESPACES_MAX {
-            return Err(Error::new(Code::Full, format!("an engine has at most {NAMESPACES_MAX} namespaces")));
-        }
-        let id = namespaces.list.len() as u32 + 1;
-        let pattern = self.make_namespace(id, "", 0, flags, queue);
-        namespaces.list.push(pattern.clone());
-        namespaces.patterns.push((regex, pattern));
-        Ok(id)
-    }
-
-    pub(super) fn check_namespaces(&self) -> Result<(), Error> {
-        if !self.config.engine_only {
-            return Ok(());
-        }
-        Err(Error::new(Code::Unsupported, "a bare Engine.IO engine has no namespaces"))
-    }
-
-    fn add_namespace(
-        &self,
-        namespaces: &mut Namespaces,
-        name: &str,
-        parent: u32,
-        flags: Flags,
-        queue: Arc<Queue>,
-    ) -> Option<Arc<Namespace>> {
-        if namespaces.list.len() >= NAMESPACES_MAX {
-            return None;
-        }
-        let id = namespaces.list.len() as u32 + 1;
-        let namespace = self.make_namespace(id, name, parent, flags, queue);
-        namespaces.list.push(namespace.clone());
-        namespaces.by_name.insert(name.into(), namespace.clone());
-        if let Some(adapter) = self.adapter.get() {
-            adapter.open(name);
-        }
-        Some(namespace)
-    }
-
-    /// What a client that connects to `name` gets.
-    pub fn resolve(&self, name: &str, out: &mut Outbox, now_us: u64) -> Resolved {
-        let pattern = {
-            let namespaces = self.namespaces.read();
-            if let Some(namespace) = namespaces.by_name.get(name) {
-                return Resolved::Namespace(namespace.clone());
-            }
-            match namespaces.matching(name) {
-                Some((pattern, _)) if name.len() <= NAMESPACE_NAME_MAX => pattern.clone(),
-                _ => return Resolved::Unknown,
-            }
-        };
-        if pattern.flags.ask {
-            return Resolved::Ask(pattern);
-        }
-        self.child(&pattern, name, out, now_us).map_or(Resolved::Unknown, Resolved::Namespace)
-    }
-
-    /// The namespace that a pattern makes, or made meanwhile; `None` if there are too many.
-    pub fn child(&self, pattern: &Namespace, name: &str, out: &mut Outbox, now_us: u64) -> Option<Arc<Namespace>> {
-        let mut namespaces = self.namespaces.write();
-        if let Some(known) = namespaces.by_name.get(name) {
-            return Some(known.clone());
-        }
-        let child = self.add_namespace(&mut namespaces, name, pattern.id, pattern.flags, pattern.queue.clone())?;
-        let status = pattern.id as i32;
-        out.push(
-            &child.queue,
-            &Event { kind: EVENT_NAMESPACE, nsp: child.id, name, status, time_us: now_us, ..Event::default() },
-        );
-        Some(child)
     }
 
     // ---- sockets --------------------------------------------------------------------------------------------------
@@ -524,14 +345,6 @@ impl Server {
             Due::Request(token) => self.requests.get(*token).is_some(),
             Due::LogSummary => true,
         }
-    }
-}
-
-impl Namespaces {
-    /// The first pattern that a name matches.
-    fn matching(&self, name: &str) -> Option<(&Arc<Namespace>, &Option<Regex>)> {
-        let matches = |regex: &Option<Regex>| regex.as_ref().is_none_or(|regex| regex.is_match(name));
-        self.patterns.iter().find(|(regex, _)| matches(regex)).map(|(regex, pattern)| (pattern, regex))
     }
 }
 

@@ -35,6 +35,7 @@ static const struct option {
     {"clientDir", "null", {"7", "\"/no/such/folder\"", "[]", "true"}},
     {"allowRequest", "true", {"1", "null", "\"yes\"", "[]"}},
     {"connectionErrors", "true", {"1", "null", "\"yes\"", "[]"}},
+    {"cleanupEmptyChildNamespaces", "true", {"1", "null", "\"yes\"", "[]"}},
     {"httpEvents", "true", {"1", "null", "\"yes\"", "[]"}},
     {"engineOnly", "true", {"1", "null", "\"yes\"", "[]"}},
     {"shards", "2", {"0", "257", "-1", "\"2\""}},
