@@ -166,7 +166,9 @@ test-node: node
 	cd bindings/node && node --test --test-concurrency=2 test/*.test.js
 	cd tests/clients/node && npm install --package-lock=false --no-audit --no-fund --silent && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js DELIVERIES=poll node --test --test-concurrency=3 --test-reporter=dot \
-		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js
+		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js && \
+		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot \
+		--test-name-pattern='ours-1|official|garbage|is killed' cluster-redis.test.js
 
 run-node: node
 	cd examples/node/chat && npm install --package-lock=false --no-audit --no-fund --silent && node index.js

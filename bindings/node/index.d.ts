@@ -56,10 +56,25 @@ export interface Handshake {
   auth: { [key: string]: any };
 }
 
+/** A cluster over Redis; the options of the official adapters, and the connection's. */
+export interface ClusterOptions {
+  kind: "redis" | "sharded-redis" | "redis-streams" | "postgres";
+  url: string;
+  [option: string]: any;
+}
+/** What `createAdapter` gives. */
+export interface Cluster {
+  readonly kind: string;
+  readonly options: object;
+}
+/** As of `@socket.io/redis-adapter`: for the addresses of clients of the packages `redis` or `ioredis`, or a URL. */
+export function createAdapter(pubClient: any, subClient?: any, opts?: { key?: string; requestsTimeout?: number; publishOnSpecificResponseChannel?: boolean }): Cluster;
+
 export interface ServerOptions {
   path: string;
   serveClient: boolean;
-  adapter: any;
+  /** `{ kind, url, ... }` or what `createAdapter` gives, to join a cluster; or a class. */
+  adapter: ClusterOptions | Cluster | any;
   connectTimeout: number;
   cleanupEmptyChildNamespaces: boolean;
   addTrailingSlash: boolean;

@@ -5,6 +5,7 @@ const { Server } = require("./lib/server");
 const { Namespace } = require("./lib/namespace");
 const { Socket } = require("./lib/socket");
 const { BroadcastOperator, RemoteSocket } = require("./lib/broadcast-operator");
+const { createAdapter } = require("./lib/cluster");
 
 module.exports = (srv, opts) => new Server(srv, opts);
-Object.assign(module.exports, { Server, Namespace, Socket, BroadcastOperator, RemoteSocket });
+Object.assign(module.exports, { Server, Namespace, Socket, BroadcastOperator, RemoteSocket, createAdapter });

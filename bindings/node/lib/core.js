@@ -1,7 +1,8 @@
 // One native engine: what comes out of its queue, batch by batch, to the sockets that it concerns.
 "use strict";
 
-const { native, EVENT, FLAG, NSP, ERR } = require("./native");
+const { native, EVENT, FLAG, NSP, ROOM, ERR } = require("./native");
+const { Mirror } = require("./mirror");
 const { Outbox } = require("./outbox");
 const { putIn } = require("./binary");
 
@@ -19,7 +20,7 @@ const RECORD = 16;
 class Core {
   /**
    * @param options of the engine, by their official names
-   * @param host `{ onAuthorize, onNamespaceRequest, onNotes, onError, onClosed }`
+   * @param host `{ onAuthorize, onNamespaceRequest, onServerMessage, onAdapter, onNotes, onError, onClosed }`
    */
   constructor(options, host) {
     this.host = host;
@@ -40,6 +41,8 @@ class Core {
     this.closing = false;
     this.at = this.count = 0;
     this.args = null;
+    /** In a cluster. */
+    this.mirror = undefined;
   }
 
   // ---- from the engine ------------------------------------------------------------------------------------------------------
@@ -102,6 +105,14 @@ class Core {
     if (kind === EVENT.CONNECTION_ERROR) {
       return this.host.onError(words[at + 3] | 0, this.text(at + 10), this.args[index]);
     }
+    if (kind === EVENT.SERVER_ACK || kind === EVENT.SOCKETS) return this.acknowledged(at, index);
+    if (kind === EVENT.SERVER_MESSAGE) {
+      const args = words[at + 15] === 0 ? this.args[index] : putIn(this.args[index], this.attachmentsAt(at));
+      return this.host.onServerMessage(words[at + 1], this.text(at + 10), args, words[at + 8], words[at + 9]);
+    }
+    if (kind === EVENT.ADAPTER_UP || kind === EVENT.ADAPTER_DOWN) {
+      return this.host.onAdapter(kind === EVENT.ADAPTER_UP, this.args[index].reason);
+    }
     const socket = this.sockets[words[at + 4]];
     if (socket === undefined || socket._high !== words[at + 5]) return; // it was disconnected here, with events under way
     if (kind === EVENT.MESSAGE) {
@@ -110,6 +121,9 @@ class Core {
     } else if (kind === EVENT.CONNECT) socket._onconnect();
     else if (kind === EVENT.DISCONNECT) this.disconnected(socket, this.text(at + 10), this.args[index]);
     else if (kind === EVENT.UPGRADE) socket.client._onupgrade(this.text(at + 10));
+    else if (kind === EVENT.ROOM && (words[at + 3] === ROOM.JOIN || words[at + 3] === ROOM.LEAVE)) {
+      this.mirror?.changed(socket, this.text(at + 10), words[at + 3] === ROOM.JOIN);
+    }
   }
 
   /** What the client sent against the protocol is an `error` of the socket first, as in the official server. */
@@ -178,16 +192,27 @@ class Core {
     else this.awaited.set(tokenOf(low, high), ack);
   }
 
+  /** Joins a cluster, before there are sockets. */
+  join({ kind, options }) {
+    native.setAdapter(this.handle, kind, JSON.stringify(options));
+    this.mirror = new Mirror(this);
+    for (const name of this.namespaces.keys()) this.define(name);
+  }
+
   /** Each namespace asks before a socket joins it; the id. */
   namespace(name) {
     let id = this.namespaces.get(name);
-    if (id === undefined) this.namespaces.set(name, (id = native.namespace(this.handle, name, NSP.AUTHORIZE)));
+    if (id === undefined) this.namespaces.set(name, (id = this.define(name)));
     return id;
+  }
+
+  define(name) {
+    return native.namespace(this.handle, name, NSP.AUTHORIZE | (this.mirror === undefined ? 0 : NSP.ROOM_EVENTS));
   }
 
   /** From now on names that were not made are asked for. */
   ask() {
-    native.pattern(this.handle, NSP.ASK | NSP.AUTHORIZE);
+    native.pattern(this.handle, NSP.ASK | NSP.AUTHORIZE | (this.mirror === undefined ? 0 : NSP.ROOM_EVENTS));
   }
 
   /** Answers a decision; false if nobody waits for it any more. */
@@ -203,6 +228,7 @@ class Core {
   remove(socket) {
     if (this.sockets[socket._low] !== socket) return;
     this.sockets[socket._low] = undefined;
+    this.mirror?.forget(socket);
     if (--this.socketCount === 0 && !this.closing && this.handle !== null) native.hold(this.handle, false);
   }
 

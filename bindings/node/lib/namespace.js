@@ -178,7 +178,10 @@ class Namespace extends EventEmitter {
     return superEmit.call(this, ev, ...args);
   }
 
+  /** Another server speaks: not in the name of this one's own events. */
   _onServerSideEmit(args) {
+    const [ev] = args;
+    if (RESERVED_EVENTS.has(ev) || (ev === "error" && this.listenerCount("error") === 0)) return;
     superEmit.apply(this, args);
   }
 }

@@ -89,7 +89,11 @@ class Outbox {
   }
 
   rooms(kind, socket, rooms) {
-    for (const room of rooms) this.text += plain(room) + "\n";
+    const { mirror } = this.core;
+    for (const room of rooms) {
+      this.text += plain(room) + "\n";
+      mirror?.expect(socket, room);
+    }
     this.add(kind, 0, socket._low, socket._high, 0, 0, 0, rooms.length, 0, 0);
   }
 

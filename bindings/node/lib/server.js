@@ -6,6 +6,8 @@ const { createServer } = require("node:http");
 const path = require("node:path");
 const { Adapter } = require("./adapter");
 const { Client } = require("./client");
+const { clusterOf } = require("./cluster");
+const { ClusterAdapter } = require("./cluster-adapter");
 const { Engine } = require("./engine");
 const { Namespace } = require("./namespace");
 const { ParentNamespace } = require("./parent-namespace");
@@ -32,6 +34,8 @@ class Server extends EventEmitter {
     this._clients = new Map();
     this._sweptAt = Date.now();
     this._core = undefined;
+    /** What cluster to join. */
+    this._cluster = undefined;
     /** Names by the engine's numbers. */
     this._names = new Map();
     this._asking = false;
@@ -74,7 +78,9 @@ class Server extends EventEmitter {
 
   adapter(value) {
     if (arguments.length === 0) return this._adapter;
-    this._adapter = value;
+    this._cluster = clusterOf(value);
+    this._adapter = this._cluster === undefined ? value : ClusterAdapter;
+    if (this._cluster !== undefined && this._core !== undefined && !this._core.closing) this._core.join(this._cluster);
     for (const nsp of this._nsps.values()) nsp._initAdapter();
     return this;
   }
@@ -120,13 +126,25 @@ class Server extends EventEmitter {
     this.engine = this.eio = new Engine(this, opts, this._serveClient ? clientDir() : undefined, {
       onAuthorize: (id, ids, auth) => this._onAuthorize(id, ids, auth),
       onNamespaceRequest: (name, low, high, auth) => this._onNamespaceRequest(name, low, high, auth),
+      onServerMessage: (id, name, args, low, high) => this._onServerMessage(id, name, args, low, high),
+      onAdapter: (up, reason) => this._onAdapter(up, reason),
       met: (number, req) => this._met(number, req),
     });
     this._core = this.engine.core;
+    if (this._cluster !== undefined) this._joinCluster();
     this._names.clear();
     this._asking = false;
     for (const nsp of this._nsps.values()) this._register(nsp);
     this._askIfNeeded();
+  }
+
+  _joinCluster() {
+    try {
+      this._core.join(this._cluster);
+    } catch (error) {
+      this.engine.close();
+      throw error;
+    }
   }
 
   async close(fn) {
@@ -210,6 +228,26 @@ class Server extends EventEmitter {
   _onNamespaceRequest(name, low, high, auth) {
     const core = this._core;
     this._checkNamespace(name, auth, (nsp) => core.decide(low, high, nsp !== false));
+  }
+
+  _onServerMessage(id, name, args, low, high) {
+    const core = this._core;
+    let owes = low !== 0 || high !== 0;
+    if (owes) {
+      args.push((...answer) => {
+        if (owes) core.outbox.ack(low, high, answer);
+        owes = false;
+      });
+    }
+    this._nsps.get(this._names.get(id))?._onServerSideEmit([name, ...args]);
+  }
+
+  /** The broker of the cluster is reached, or lost. */
+  _onAdapter(up, reason) {
+    for (const { adapter } of this._nsps.values()) {
+      if (up) adapter.emit("up");
+      else adapter.emit("down", reason);
+    }
   }
 
   _onAuthorize(id, ids, auth) {

@@ -53,11 +53,13 @@ class Socket extends EventEmitter {
   }
 
   get data() {
+    this.client.core.mirror?.touch(this);
     return (this._data ??= {});
   }
 
   set data(data) {
     this._data = data;
+    this.client.core.mirror?.touch(this);
   }
 
   get handshake() {

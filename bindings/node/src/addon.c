@@ -95,5 +95,6 @@ NAPI_MODULE_INIT()
     engine_exports(env, exports);
     submit_exports(env, exports);
     guest_exports(env, exports);
+    cluster_exports(env, exports);
     return exports;
 }

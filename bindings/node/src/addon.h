@@ -70,9 +70,27 @@ int bytes_of(napi_env env, napi_value value, void **data, size_t *len);
 int is_nothing(napi_env env, napi_value value);
 napi_value number(napi_env env, double value);
 
+/* Texts of a JavaScript array, and an event with its arguments: to be freed. They throw and return 0 if the values are of another kind. */
+struct texts {
+    sockeye_bytes *items;
+    size_t count;
+};
+struct event {
+    sockeye_emission emission;
+    sockeye_bytes *attachments;
+};
+int texts_of(napi_env env, napi_value list, struct texts *texts);
+void texts_free(struct texts *texts);
+/* Of three values: name, arguments as JSON, an array of Buffers. */
+int event_of(napi_env env, const napi_value *values, struct event *event);
+void event_free(struct event *event);
+/* Nothing, or what `throw_last` throws. */
+napi_value outcome(napi_env env, sockeye_result result);
+
 void engine_exports(napi_env env, napi_value exports);
 void submit_exports(napi_env env, napi_value exports);
 void guest_exports(napi_env env, napi_value exports);
+void cluster_exports(napi_env env, napi_value exports);
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 
 #endif

@@ -7,7 +7,7 @@ const { createServer } = require("node:http");
 const { Server } = require("..");
 
 /** Variables of features that this binding does not have (yet). */
-const MISSING = ["ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "REDIS_URL", "DATABASE_URL", "ADMIN", "TLS_CERT", "WT", "METRICS_PATH"];
+const MISSING = ["ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "DATABASE_URL", "ADMIN", "TLS_CERT", "WT", "METRICS_PATH"];
 
 /** Names of what LIMITS gives by number, as sockeye.h has it. */
 const POLICIES = {
@@ -16,6 +16,8 @@ const POLICIES = {
 };
 
 const AUTH_DELAY_MS = 10;
+/** How long the broker may take before the testbed listens all the same. */
+const BROKER_WAIT_MS = 3000;
 
 const env = process.env;
 
@@ -51,7 +53,6 @@ function limits() {
 
 function options() {
   for (const name of MISSING) if (env[name]) stop(`${name}: not in this binding`);
-  if (env.ADAPTER && env.ADAPTER !== "memory") stop(`ADAPTER=${env.ADAPTER}: there is only memory`);
   // Node has one way to hear of events; the client tests name those of the C testbed.
   if (!["inline", "thread", "poll", undefined].includes(env.DELIVERY)) stop(`DELIVERY=${env.DELIVERY}: not known`);
   const origins = env.CORS_ORIGIN?.split(",");
@@ -69,8 +70,25 @@ function options() {
     shards: integer("SHARDS"),
     cookie: json("COOKIE"),
     limits: limits(),
+    adapter: adapter(),
     serveClient: !!env.CLIENT_DIR,
     cors: origins && { origin: origins.length === 1 ? origins[0] : origins, credentials: env.CORS_CREDENTIALS === "1" },
+  };
+}
+
+/** The adapter, if it is another than that of the memory. */
+function adapter() {
+  const kind = env.ADAPTER ?? "memory";
+  if (kind === "memory") return undefined;
+  if (kind !== "redis") stop(`ADAPTER=${kind}: not in this binding`);
+  const specific = env.SPECIFIC_RESPONSE_CHANNEL === "1";
+  return {
+    kind,
+    url: env.REDIS_URL ?? "redis://127.0.0.1:6379",
+    sentinels: env.REDIS_SENTINEL ? [env.REDIS_SENTINEL] : undefined,
+    key: env.ADAPTER_PREFIX,
+    requestsTimeout: integer("REQUESTS_TIMEOUT"),
+    publishOnSpecificResponseChannel: specific || undefined,
   };
 }
 
@@ -119,11 +137,25 @@ const OPERATIONS = {
   socketsLeave: ({ to, cmd }) => (to.socketsLeave(cmd.rooms), true),
   disconnectSockets: ({ to, cmd }) => (to.disconnectSockets(cmd.close), true),
   serverSideEmit: ({ nsp, cmd }) => nsp.serverSideEmit(cmd.event, ...(cmd.args ?? [])),
-  serverSideEmitAck: async ({ nsp, cmd }) => ({ err: null, responses: await nsp.serverSideEmitWithAck(cmd.event, ...(cmd.args ?? [])) }),
+  serverSideEmitAck: ({ nsp, cmd }) =>
+    new Promise((resolve) =>
+      nsp.serverSideEmit(cmd.event, ...(cmd.args ?? []), (err, responses) => resolve({ err: err ? err.message : null, responses }))),
   serverCount: ({ nsp }) => nsp.adapter.serverCount(),
-  log: () => [],
+  log: () => log.splice(0),
   rooms: ({ nsp }) => sorted(nsp.adapter.rooms.keys()),
 };
+
+/** What other servers have said. */
+const log = [];
+
+function hearServers(nsp) {
+  nsp.on("sse", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    log.push([nsp.name, "sse", ...args]);
+  });
+  nsp.on("sse-ack", (...args) => ackOf(args)({ name: env.SERVER_NAME ?? "", echo: args }));
+  nsp.on("sse-noack", () => {});
+}
 
 async function onCommand(io, socket, cmd, ack) {
   if (typeof ack !== "function") ack = () => {};
@@ -200,6 +232,12 @@ try {
   stop(error.message);
 }
 for (const nsp of ["/", "/custom", /^\/dyn-\d+$/]) io.of(nsp).on("connection", (socket) => onConnection(io, socket));
+for (const nsp of ["/", "/custom"]) hearServers(io.of(nsp));
 io.of("/deny").use((_socket, next) => next(Object.assign(new Error("denied"), { data: { code: 4001 } })));
-httpServer.listen(integer("PORT") ?? 3000, env.HOST ?? "127.0.0.1");
+const listenNow = () => httpServer.listening || httpServer.listen(integer("PORT") ?? 3000, env.HOST ?? "127.0.0.1");
+if (env.ADAPTER && env.ADAPTER !== "memory") {
+  // Who reaches this server is to reach all; without a broker it listens all the same.
+  io.of("/").adapter.once("up", listenNow);
+  setTimeout(listenNow, BROKER_WAIT_MS);
+} else listenNow();
 process.on("SIGTERM", () => io.close().then(() => process.exit(0)));
