@@ -51,5 +51,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"sockeye_io has no {name}{hint}")
 
 
-def __dir__() -> list:
+def __dir__() -> list[Any]:
     return sorted({*globals(), *__all__})

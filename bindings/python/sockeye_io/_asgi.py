@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 from urllib.parse import unquote
 
 from ._engine import Engine, Event
@@ -18,7 +18,7 @@ from .exceptions import EngineError
 log = logging.getLogger("sockeye_io")
 
 
-def _headers(headers: Dict[str, Any]) -> List[Tuple[bytes, bytes]]:
+def _headers(headers: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     pairs = []
     for name, value in headers.items():
         for one in value if isinstance(value, list) else [value]:
@@ -26,7 +26,7 @@ def _headers(headers: Dict[str, Any]) -> List[Tuple[bytes, bytes]]:
     return pairs
 
 
-def scope_of(event: Event) -> Dict[str, Any]:
+def scope_of(event: Event) -> dict[str, Any]:
     """The connection scope of a request."""
     path, _, query = event.name.partition("?")
     return {
@@ -52,10 +52,10 @@ class _Request:
         self._body: Optional[bytes] = body
         self._answered = asyncio.Event()
         self.status: Optional[int] = None
-        self.headers: List[Tuple[bytes, bytes]] = []
-        self.parts: List[bytes] = []
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
 
-    async def receive(self) -> Dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -63,7 +63,7 @@ class _Request:
         await self._answered.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: Dict[str, Any]) -> None:
+    async def send(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
@@ -81,10 +81,10 @@ class AsgiHost:
         self._files = files
         self._engine = engine
         self._runner = runner
-        self._lifespan: Optional[asyncio.Task] = None
+        self._lifespan: Optional[asyncio.Task[Any]] = None
         self._to_app: "asyncio.Queue[Dict[str, Any]]" = asyncio.Queue()
-        self._started: Optional[asyncio.Future] = None
-        self._stopped: Optional[asyncio.Future] = None
+        self._started: Optional[asyncio.Future[Any]] = None
+        self._stopped: Optional[asyncio.Future[Any]] = None
 
     def handle(self, event: Event) -> None:
         """Answers one, now or later."""
@@ -94,7 +94,7 @@ class AsgiHost:
             return
         self._respond(event.token, *(answer or NOT_FOUND))
 
-    def _respond(self, token: int, status: int, headers: List[Tuple[bytes, bytes]], body: bytes) -> None:
+    def _respond(self, token: int, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         ours = (b"content-length", b"date", b"connection", b"transfer-encoding")
         try:
             self._engine.respond(token, status, [pair for pair in headers if pair[0].lower() not in ours], body)
@@ -139,7 +139,7 @@ class AsgiHost:
             if not future.done():
                 future.set_result(None)
 
-    async def _heard(self, message: Dict[str, Any]) -> None:
+    async def _heard(self, message: dict[str, Any]) -> None:
         future = self._started if message["type"].startswith("lifespan.startup") else self._stopped
         if future is not None and not future.done():
             future.set_result(message.get("message", "") if message["type"].endswith(".failed") else None)

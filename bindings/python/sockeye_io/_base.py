@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional
 
 from . import _ffi
 from ._codec import Encoder, ModuleEncoder, arguments
@@ -52,12 +52,12 @@ class Client:
         self.sid = sid
         self.nsp = nsp
         self.namespace = namespace
-        self.session: Optional[dict] = None
-        self.environ: Optional[dict] = None
+        self.session: Optional[dict[str, Any]] = None
+        self.environ: Optional[dict[str, Any]] = None
         # Those that it was in when it left.
-        self.rooms: Optional[List[str]] = None
+        self.rooms: Optional[list[str]] = None
         # Until it is let in: what is to be sent to it then. The engine would send it before its answer to CONNECT.
-        self.held: Optional[List[tuple]] = []
+        self.held: Optional[list[tuple[Any, ...]]] = []
         # With `async_handlers=False`: what waits for its handler that runs.
         self.jobs: Any = None
 
@@ -66,8 +66,8 @@ class FetchedSocket(NamedTuple):
     """A client as `fetch_sockets` found it."""
 
     sid: str
-    handshake: dict
-    rooms: List[str]
+    handshake: dict[str, Any]
+    rooms: list[str]
     data: Any
 
 
@@ -76,19 +76,19 @@ class Asked:
 
     __slots__ = ("many", "future", "callback", "replies")
 
-    def __init__(self, many: bool, future: Any = None, callback: Optional[Callable] = None):
+    def __init__(self, many: bool, future: Any = None, callback: Optional[Callable[..., Any]] = None):
         self.many = many
         self.future = future
         self.callback = callback
-        self.replies: List[Any] = []
+        self.replies: list[Any] = []
 
 
-def unwrapped(args: list) -> Any:
+def unwrapped(args: list[Any]) -> Any:
     """What `call` returns for the arguments of an acknowledgement: nothing, the one, or a tuple."""
     return None if not args else args[0] if len(args) == 1 else tuple(args)
 
 
-def names(value: Any) -> Tuple[str, ...]:
+def names(value: Any) -> tuple[str, ...]:
     """One room or several, as text."""
     if value is None:
         return ()
@@ -114,9 +114,9 @@ class BaseServer(Registry):
     #: python-socketio's name of what the server runs on.
     async_mode = "threading"
 
-    def __init__(self, client_manager=None, logger=False, serializer="default", json=None, async_handlers=True,
-                 always_connect=False, namespaces=None, async_mode=None, engineio_logger=False, monitor_clients=True,
-                 **options):  # fmt: skip
+    def __init__(self, client_manager: Any = None, logger: Any = False, serializer: Any = "default", json: Any = None,
+                 async_handlers: bool = True, always_connect: bool = False, namespaces: Any = None, async_mode: Any = None,
+                 engineio_logger: Any = False, monitor_clients: bool = True, **options: Any):  # fmt: skip
         if client_manager is not None:
             raise NotImplementedError("client_manager: the engine keeps rooms itself, and has no cluster yet")
         if serializer != "default":
@@ -133,11 +133,11 @@ class BaseServer(Registry):
         self._emit_flags = _ffi.TRUST_JSON if json is None else 0
         self._options = engine_options(**options)
         self._engine: Optional[Engine] = None
-        self._clients: Dict[int, Client] = {}
-        self._sids: Dict[str, Client] = {}
-        self._nsps: Dict[int, str] = {}
-        self._nsp_ids: Dict[str, int] = {}
-        self._asked: Dict[int, Asked] = {}
+        self._clients: dict[int, Client] = {}
+        self._sids: dict[str, Client] = {}
+        self._nsps: dict[int, str] = {}
+        self._nsp_ids: dict[str, int] = {}
+        self._asked: dict[int, Asked] = {}
         # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, and
         # what is held for clients.
         self._books = threading.RLock()
@@ -148,7 +148,8 @@ class BaseServer(Registry):
         if logger is False or logger is None:
             return logging.getLogger("sockeye_io")
         if not isinstance(logger, bool):
-            return logger
+            given: logging.Logger = logger
+            return given
         named = logging.getLogger("sockeye_io")
         if named.level == logging.NOTSET:
             named.setLevel(logging.INFO)
@@ -226,7 +227,7 @@ class BaseServer(Registry):
             raise UnknownClientError(f"there is no client {sid!r} in the namespace {namespace or '/'}")
         return client
 
-    def _environ(self, client: Client) -> dict:
+    def _environ(self, client: Client) -> dict[str, Any]:
         if client.environ is None:
             # Loaded when a client comes: a server listens without it.
             from ._environ import HandshakeEnviron
@@ -234,13 +235,13 @@ class BaseServer(Registry):
             client.environ = HandshakeEnviron(self._running().handshake(client.socket))
         return client.environ
 
-    def _connect_args(self, route: Route, client: Client, auth: Any) -> list:
+    def _connect_args(self, route: Route, client: Client, auth: Any) -> list[Any]:
         args = [*route.prefix, client.sid, self._environ(client)]
         if route.arity >= 3:
             args.append(auth or None)
         return args
 
-    def _disconnect_args(self, route: Route, client: Client, event: Event) -> list:
+    def _disconnect_args(self, route: Route, client: Client, event: Event) -> list[Any]:
         args = [*route.prefix, client.sid]
         if route.arity >= 2:
             args.append(REASONS.get(event.name, event.name))
@@ -270,7 +271,7 @@ class BaseServer(Registry):
     # ---- targets and operations -----------------------------------------------------------------------------------------------
 
     # Replaced where there are threads: an encoder is for one at a time.
-    _encode: Callable[[list], Tuple[bytes, Any]]
+    _encode: Callable[[list[Any]], tuple[bytes, Any]]
 
     def _nsp(self, namespace: Optional[str]) -> int:
         nsp = self._nsp_ids.get(namespace or "/")
@@ -310,7 +311,7 @@ class BaseServer(Registry):
             self._add_when_in(client, (_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
         return True
 
-    def _add_when_in(self, client: Client, op: tuple) -> None:
+    def _add_when_in(self, client: Client, op: tuple[Any, ...]) -> None:
         """Adds an operation on a client now, or when it is let in."""
         with self._books:
             if client.held is not None:
@@ -387,7 +388,7 @@ class BaseServer(Registry):
         found = [FetchedSocket(one["id"], one["handshake"], one["rooms"], one.get("data", {})) for one in event.data]
         asked.future.set_result(found)
 
-    def _call_back(self, callback: Callable, args: list) -> None:
+    def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         raise NotImplementedError
 
     def _end_all(self) -> None:
@@ -399,14 +400,14 @@ class BaseServer(Registry):
 
     # ---- what needs no waiting in either server ---------------------------------------------------------------------------------
 
-    def rooms(self, sid: str, namespace: Optional[str] = None) -> List[str]:
+    def rooms(self, sid: str, namespace: Optional[str] = None) -> list[str]:
         """The rooms that a client is in, its own among them; none if there is no such client. In a `disconnect` handler: those it was in."""
         client = self._sids.get(sid)
         if client is None or (namespace is not None and client.namespace != namespace):
             return []
         return list(client.rooms) if client.rooms is not None else self._running().rooms(client.socket)
 
-    def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict]:
+    def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict[str, Any]]:
         """The WSGI environment of a client's handshake; None if there is no such client."""
         client = self._sids.get(sid)
         return None if client is None else self._environ(client)
@@ -416,11 +417,11 @@ class BaseServer(Registry):
         info = self._running().info(self._client(sid, namespace).socket)
         return "websocket" if info.transport == _ffi.TRANSPORT_WEBSOCKET else "polling"
 
-    def namespace_rooms(self, namespace: Optional[str] = None) -> List[str]:
+    def namespace_rooms(self, namespace: Optional[str] = None) -> list[str]:
         """All rooms of a namespace that have members, each client's own included."""
         return self._running().namespace_rooms(self._nsp(namespace))
 
-    def metrics(self) -> Dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """What the engine holds and has counted, by the names of the C API; see its manual for what each means."""
         return self._running().metrics()
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import json.encoder
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
 _BINARY = (bytes, bytearray, memoryview)
 _C_ENCODER = getattr(json.encoder, "c_make_encoder", None)
 
 
-def arguments(data: Any) -> list:
+def arguments(data: Any) -> list[Any]:
     """The arguments that `data` means: a tuple is several, None is none, all else is one."""
     if isinstance(data, tuple):
         return list(data)
@@ -25,7 +25,7 @@ class Encoder:
     """Writes values as JSON. It is not to be used by two threads at once."""
 
     def __init__(self) -> None:
-        self._attachments: List[bytes] = []
+        self._attachments: list[bytes] = []
         self._write = self._make_writer()
 
     def _make_writer(self) -> Callable[[Any], str]:
@@ -44,13 +44,13 @@ class Encoder:
             pass
         return public.encode
 
-    def _binary(self, value: Any) -> dict:
+    def _binary(self, value: Any) -> dict[str, Any]:
         if isinstance(value, _BINARY):
             self._attachments.append(bytes(value))
             return {"_placeholder": True, "num": len(self._attachments) - 1}
         raise TypeError(f"{type(value).__name__} cannot be sent: it is neither JSON nor binary")
 
-    def encode(self, args: list) -> Tuple[bytes, Sequence[bytes]]:
+    def encode(self, args: list[Any]) -> tuple[bytes, Sequence[bytes]]:
         """The JSON array of `args` in UTF-8, and its attachments."""
         try:
             text = self._write(args).encode()
@@ -73,14 +73,14 @@ class ModuleEncoder:
     def __init__(self, module: Any) -> None:
         self._dumps = module.dumps
 
-    def encode(self, args: list) -> Tuple[bytes, Sequence[bytes]]:
+    def encode(self, args: list[Any]) -> tuple[bytes, Sequence[bytes]]:
         """As `Encoder.encode`."""
-        attachments: List[bytes] = []
+        attachments: list[bytes] = []
         text = self._dumps(_extract(args, attachments))
         return (text if isinstance(text, bytes) else text.encode()), attachments
 
 
-def _extract(value: Any, attachments: List[bytes]) -> Any:
+def _extract(value: Any, attachments: list[bytes]) -> Any:
     if isinstance(value, _BINARY):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}

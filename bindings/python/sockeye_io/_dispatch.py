@@ -19,7 +19,7 @@ class Dispatcher(BaseServer):
     # An AsgiHost or a WsgiHost, if other requests are to be answered.
     _http: Any = None
 
-    def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
+    def _begin(self, route: Route, args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any, client: Client) -> None:
         """Runs `route.handler(*args)` soon, then `done(result or exception, a, b)`."""
         raise NotImplementedError
 
@@ -121,19 +121,19 @@ class Dispatcher(BaseServer):
         if isinstance(result, Exception):
             self.logger.error("%s failed", what, exc_info=(type(result), result, result.__traceback__))
 
-    def _queue_up(self, client: Client, job: tuple) -> Optional[tuple]:
-        """With `async_handlers=False` a client's events wait for each other. Gives a job back if nothing runs for the client now."""
+    def _queue_up(self, client: Client, job: tuple[Any, ...]) -> bool:
+        """With `async_handlers=False` a client's events wait for each other. True if nothing runs for the client: then the job is to be run."""
         with self._books:
             if client.jobs is not None:
                 client.jobs.append(job)
-                return None
+                return False
             client.jobs = collections.deque()
-        return job
+        return True
 
-    def _next_job(self, client: Client) -> Optional[tuple]:
+    def _next_job(self, client: Client) -> Optional[tuple[Any, ...]]:
         """What the client's events that wait begin with."""
         with self._books:
-            if client.jobs:
-                return client.jobs.popleft()
-            client.jobs = None
-        return None
+            job: Optional[tuple[Any, ...]] = client.jobs.popleft() if client.jobs else None
+            if job is None:
+                client.jobs = None
+        return job

@@ -14,7 +14,7 @@ import os
 import struct
 import threading
 import weakref
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _ffi
 from ._codec import restore
@@ -60,8 +60,8 @@ class Target(NamedTuple):
     """Whom an operation concerns: the members of any of `rooms` (none: all of the namespace) that are in none of `except_`."""
 
     nsp: int
-    rooms: tuple = ()
-    except_: tuple = ()
+    rooms: tuple[Any, ...] = ()
+    except_: tuple[Any, ...] = ()
     local: bool = False
 
     def mirror(self) -> _ffi.Target:
@@ -77,7 +77,7 @@ class Target(NamedTuple):
 
 
 def operation(kind: int, socket: int, token: int = 0, name: Optional[str] = None, data: bytes = b"", attachments: Sequence[bytes] = (),
-              flags: int = 0, target: Optional[Target] = None, rooms: Sequence[str] = ()) -> tuple:  # fmt: skip
+              flags: int = 0, target: Optional[Target] = None, rooms: Sequence[str] = ()) -> tuple[Any, ...]:  # fmt: skip
     """What `Engine.add` takes; the `data` of an emission or acknowledgement is a JSON array."""
     return kind, socket, token, name, data, attachments, flags, target, rooms
 
@@ -97,7 +97,7 @@ class _Slots:
 class Engine:
     """An engine and its default queue. `options` are the engine's own, by their official names."""
 
-    def __init__(self, options: Dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         self._lock = threading.RLock()
         self._forked = False
         self._handle: Optional[ctypes.c_void_p] = None
@@ -108,9 +108,9 @@ class Engine:
         self._queue = lib.sockeye_engine_queue(handle)
         self._buffer = bytearray(_BUFFER_BYTES)
         self._used = ctypes.c_size_t()
-        self._atoms: Dict[str, int] = {}
-        self._names: Dict[int, str] = {}
-        self._ops: List[tuple] = []
+        self._atoms: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._ops: list[tuple[Any, ...]] = []
         self._slots = _Slots()
         self._polling = threading.Lock()
         _engines.add(self)
@@ -191,7 +191,7 @@ class Engine:
 
     # ---- events ---------------------------------------------------------------------------------------------------------------
 
-    def poll(self, timeout_ms: int = 0, loads: Any = None) -> Optional[List[Event]]:
+    def poll(self, timeout_ms: int = 0, loads: Any = None) -> Optional[list[Event]]:
         """The next events; None after the last one. `loads` reads the JSON of messages, by default the standard library's."""
         with self._polling:
             if self._handle is None:
@@ -210,7 +210,7 @@ class Engine:
             self._buffer = bytearray(_BUFFER_BYTES)
         while True:
             place = (ctypes.c_char * len(self._buffer)).from_buffer(self._buffer)
-            count = function(
+            count: int = function(
                 self._queue, place, len(self._buffer), ctypes.byref(self._used), _ffi.PACK_JOINED, timeout_ms
             )
             del place
@@ -219,7 +219,7 @@ class Engine:
             # An event larger than the buffer, which waits.
             self._buffer = bytearray(self._used.value)
 
-    def _unpack(self, view: memoryview, loads: Any) -> List[Event]:
+    def _unpack(self, view: memoryview, loads: Any) -> list[Event]:
         count, _, joined_at, joined_len = _HEAD.unpack_from(view)
         end = _HEAD.size + count * _RECORD.size
         records = _RECORD.iter_unpack(view[_HEAD.size : end])
@@ -230,7 +230,7 @@ class Engine:
             except (ValueError, RecursionError):
                 # One of them is too much for Python: a number of thousands of digits, or deeper than its stack.
                 texts = None
-        events = []
+        events: list[Event] = []
         names, append, new = self._names, events.append, tuple.__new__
         for at, record in enumerate(records):
             kind, flags, nsp, atom, status, socket, _, token, name_at, name_len, data_at, data_len, bytes_at, parts = record
@@ -261,7 +261,7 @@ class Engine:
                 self._names[atom] = name
         return atom
 
-    def add(self, operation: tuple) -> None:
+    def add(self, operation: tuple[Any, ...]) -> None:
         """Puts an operation (see `operation`) after those that wait for `flush`."""
         self._ops.append(operation)
 
@@ -279,11 +279,11 @@ class Engine:
                 del self._ops[:_SUBMIT_MAX]
                 self._submit(ops)
 
-    def _submit(self, ops: List[tuple]) -> None:
+    def _submit(self, ops: list[tuple[Any, ...]]) -> None:
         slots = self._slots
         payload = b"".join([op[4] for op in ops])
         address = ctypes.cast(ctypes.c_char_p(payload), ctypes.c_void_p).value or 0
-        keep: List[Any] = []
+        keep: list[Any] = []
         to_ops, to_emissions, first_emission = slots.ops, slots.emissions, slots.first_emission
         for at, (kind, socket, token, name, data, attachments, flags, target, rooms) in enumerate(ops):
             target_at = rooms_at = name_at = name_len = parts_at = atom = 0
@@ -317,7 +317,7 @@ class Engine:
     def ask(self, socket: int, target: Optional[Target], name: str, data: bytes, attachments: Sequence[bytes],
             timeout_ms: int, flags: int = 0) -> int:  # fmt: skip
         """Emits to a socket, or a target, with an acknowledgement; the token of the ACK events that will come."""
-        keep: List[Any] = []
+        keep: list[Any] = []
         emission = _ffi.Emission(size=_EMISSION_SIZE, flags=flags | _ffi.EXPECT_ACK, timeout_ms=timeout_ms)
         emission.name_ptr, emission.name_len = _address(name.encode(), keep)
         emission.data, emission.data_len = _address(data, keep)
@@ -368,15 +368,15 @@ class Engine:
         """The handshake as the engine tells it, as JSON."""
         return self._text(lib.sockeye_socket_handshake, socket)
 
-    def rooms(self, socket: int) -> List[str]:
+    def rooms(self, socket: int) -> list[str]:
         """The rooms that a socket is in, after the operations that wait."""
         self.flush()
-        return json.loads(self._text(lib.sockeye_socket_rooms, socket))
+        return list(json.loads(self._text(lib.sockeye_socket_rooms, socket)))
 
-    def namespace_rooms(self, nsp: int) -> List[str]:
+    def namespace_rooms(self, nsp: int) -> list[str]:
         """The rooms of a namespace, after the operations that wait."""
         self.flush()
-        return json.loads(self._text(lib.sockeye_namespace_rooms, nsp))
+        return list(json.loads(self._text(lib.sockeye_namespace_rooms, nsp)))
 
     def set_data(self, socket: int, data: bytes) -> None:
         """Sets a socket's data."""
@@ -401,14 +401,14 @@ class Engine:
         mirror = target.mirror()
         self._call(lib.sockeye_sockets_disconnect, ctypes.byref(mirror), _ffi.CLOSE_TRANSPORT if close else 0)
 
-    def respond(self, token: int, status: int, headers: Sequence[tuple], body: bytes) -> None:
+    def respond(self, token: int, status: int, headers: Sequence[tuple[Any, ...]], body: bytes) -> None:
         """Answers a request of an HTTP event; `headers` are pairs of bytes."""
         array = (_ffi.Header * len(headers))()
         for slot, (name, value) in zip(array, headers):
             slot.name, slot.name_len, slot.value, slot.value_len = name, len(name), value, len(value)
         self._call(lib.sockeye_http_respond, token, status, array, len(headers), body, len(body))
 
-    def metrics(self) -> Dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """The engine's metrics by their names in the C API."""
         metrics = _ffi.Metrics(size=ctypes.sizeof(_ffi.Metrics))
         self._call(lib.sockeye_engine_metrics, ctypes.byref(metrics))
@@ -427,7 +427,7 @@ def _read(text: memoryview, kind: int, loads: Any) -> Any:
     return own(str(text, "utf-8"))
 
 
-def _attachments(view: memoryview, at: int, count: int) -> List[bytes]:
+def _attachments(view: memoryview, at: int, count: int) -> list[bytes]:
     found = []
     for _ in range(count):
         (length,) = _LENGTH.unpack_from(view, at)
@@ -437,12 +437,12 @@ def _attachments(view: memoryview, at: int, count: int) -> List[bytes]:
     return found
 
 
-def _address(text: bytes, keep: List[Any]) -> tuple:
+def _address(text: bytes, keep: list[Any]) -> tuple[Any, ...]:
     keep.append(text)
     return ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value, len(text)
 
 
-def _address_of_array(items: Sequence[bytes], keep: List[Any]) -> int:
+def _address_of_array(items: Sequence[bytes], keep: list[Any]) -> int:
     array = _ffi.bytes_array(list(items))
     keep.append(array)
     return ctypes.addressof(array)

@@ -13,14 +13,14 @@ def _text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def environ_of(method: str, target: str, headers: Dict[str, Any], address: str, secure: bool, body: bytes = b"") -> Dict[str, Any]:
+def environ_of(method: str, target: str, headers: dict[str, Any], address: str, secure: bool, body: bytes = b"") -> dict[str, Any]:
     """The environment of PEP 3333 for a request."""
     path, _, query = target.partition("?")
     scheme = "https" if secure else "http"
     host, _, port = _text(headers.get("host", "localhost")).rpartition(":")
     if not host or not port.isdigit():
         host, port = _text(headers.get("host", "localhost")), "443" if secure else "80"
-    environ: Dict[str, Any] = {
+    environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         # PEP 3333 wants bytes as latin-1 text.
@@ -46,7 +46,7 @@ def environ_of(method: str, target: str, headers: Dict[str, Any], address: str, 
     return environ
 
 
-class HandshakeEnviron(dict):
+class HandshakeEnviron(Dict[str, Any]):
     """The environment of a client's handshake, made of the engine's JSON account of it when it is first looked into: most never are, and
     the text takes a tenth of the memory. The account itself is under `sockeye.handshake`."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_ssize_t, c_uint16, c_uint32, c_uint64, c_void_p
+from typing import Any
 
 from .exceptions import EngineError
 
@@ -123,7 +124,7 @@ class Header(ctypes.Structure):
 _HISTOGRAM = c_uint64 * 16
 
 
-def _counters(names: str) -> list:
+def _counters(names: str) -> list[Any]:
     return [(name, c_uint64) for name in names.split()]
 
 
@@ -215,7 +216,7 @@ def _find() -> str:
     raise ImportError(f"{packaged} is missing: install the wheel, or let SOCKEYE_LIBRARY name the library")
 
 
-def _declare(library: ctypes.CDLL, functions: dict) -> None:
+def _declare(library: ctypes.CDLL, functions: dict[str, Any]) -> None:
     for name, (result, arguments) in functions.items():
         try:
             function = getattr(library, name)
@@ -251,7 +252,7 @@ _check(lib)
 
 def error_name(code: int) -> str:
     """`SOCKEYE_ERR_STALE` and the like."""
-    return lib.sockeye_error_name(code).decode()
+    return str(lib.sockeye_error_name(code), "ascii")
 
 
 def check(result: int) -> int:
@@ -261,7 +262,7 @@ def check(result: int) -> int:
     return result
 
 
-def bytes_array(items: list) -> ctypes.Array:
+def bytes_array(items: list[Any]) -> ctypes.Array[Bytes]:
     """An array of `sockeye_bytes`; it keeps the bytes alive."""
     array = (Bytes * len(items))()
     for slot, item in zip(array, items):

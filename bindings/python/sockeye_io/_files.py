@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote
 
 
@@ -12,7 +12,7 @@ class Answer(NamedTuple):
     """An HTTP answer."""
 
     status: int
-    headers: List[Tuple[bytes, bytes]]
+    headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
@@ -26,7 +26,7 @@ class StaticFiles:
     of the folder is not found. A path that ends with `/` means `index.html` in it.
     """
 
-    def __init__(self, entries: dict):
+    def __init__(self, entries: dict[str, Any]):
         self._entries = {path.rstrip("/") or "/": value for path, value in entries.items()}
 
     def find(self, method: str, target: str) -> Optional[Answer]:
@@ -45,7 +45,7 @@ class StaticFiles:
             content_type += "; charset=utf-8"
         return Answer(200, [(b"content-type", content_type.encode())], body)
 
-    def _file(self, path: str) -> Tuple[Optional[str], Optional[str]]:
+    def _file(self, path: str) -> tuple[Optional[str], Optional[str]]:
         prefix, rest = path.rstrip("/") or "/", "index.html" if path.endswith("/") else ""
         while True:
             entry = self._entries.get(prefix)
@@ -58,7 +58,7 @@ class StaticFiles:
             prefix = prefix or "/"
 
     @staticmethod
-    def _within(entry: Any, rest: str) -> Tuple[Optional[str], Optional[str]]:
+    def _within(entry: Any, rest: str) -> tuple[Optional[str], Optional[str]]:
         name, content_type = (entry["filename"], entry.get("content_type")) if isinstance(entry, dict) else (entry, None)
         if "\0" in rest:
             return None, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 _COOKIE_KEYS = {"httponly": "httpOnly", "samesite": "sameSite", "max_age": "maxAge", "max-age": "maxAge"}
 
@@ -11,7 +11,7 @@ def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _cors(origins: Any, credentials: bool) -> Dict[str, Any]:
+def _cors(origins: Any, credentials: bool) -> dict[str, Any]:
     if callable(origins):
         raise NotImplementedError("cors_allowed_origins cannot be a function: the engine decides without asking Python")
     if origins is None:
@@ -48,11 +48,11 @@ def engine_options(
     cors_allowed_origins: Any = None,
     cors_credentials: bool = True,
     transports: Any = None,
-    options: Optional[Dict[str, Any]] = None,
-) -> Dict[str, Any]:
+    options: Optional[dict[str, Any]] = None,
+) -> dict[str, Any]:
     """The engine's options; `options` are some of its own, by their official names, and win."""
     interval = ping_interval[0] if isinstance(ping_interval, tuple) else ping_interval
-    made: Dict[str, Any] = {
+    made: dict[str, Any] = {
         "pingInterval": _ms(interval),
         "pingTimeout": _ms(ping_timeout),
         "maxHttpBufferSize": max_http_buffer_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional
 
 RESERVED = ("connect", "disconnect")
 
@@ -10,14 +10,14 @@ RESERVED = ("connect", "disconnect")
 class Route(NamedTuple):
     """A handler; `prefix` are arguments before those of the event."""
 
-    handler: Callable
-    prefix: tuple
+    handler: Callable[..., Any]
+    prefix: tuple[Any, ...]
     is_async: bool
     # How many arguments it takes at most, `prefix` not counted.
     arity: float
 
 
-def arity_of(handler: Callable) -> float:
+def arity_of(handler: Callable[..., Any]) -> float:
     """How many positional arguments it takes at most."""
     # Here and not above, for what it costs to load: a server listens without it.
     import inspect
@@ -31,7 +31,7 @@ def arity_of(handler: Callable) -> float:
     return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
 
 
-def is_async(handler: Callable) -> bool:
+def is_async(handler: Callable[..., Any]) -> bool:
     """Whether a call gives a coroutine."""
     import inspect
 
@@ -42,11 +42,11 @@ class Registry:
     """The handlers of a server. Those that were found are remembered, until another is registered."""
 
     def __init__(self) -> None:
-        self.handlers: Dict[str, Dict[str, Callable]] = {}
-        self.namespace_handlers: Dict[str, Any] = {}
-        self._routes: Dict[Tuple[str, str], Route] = {}
+        self.handlers: dict[str, dict[str, Callable[..., Any]]] = {}
+        self.namespace_handlers: dict[str, Any] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
 
-    def on(self, event: str, handler: Optional[Callable] = None, namespace: Optional[str] = None) -> Callable:
+    def on(self, event: str, handler: Optional[Callable[..., Any]] = None, namespace: Optional[str] = None) -> Callable[..., Any]:
         """Registers a handler for an event, as a decorator or with `handler`.
 
         `"*"` as the event catches all that have no handler of their own (not `connect` and `disconnect`), and is given the
@@ -54,7 +54,7 @@ class Registry:
         """
         name = namespace or "/"
 
-        def register(handler: Callable) -> Callable:
+        def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             self.handlers.setdefault(name, {})[event] = handler
             self._routes.clear()
             self._registered(name, event)
@@ -62,10 +62,10 @@ class Registry:
 
         return register if handler is None else register(handler)
 
-    def event(self, *args: Any, **kwargs: Any) -> Callable:
+    def event(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Registers the decorated function for the event that it is named after: `@sio.event` or `@sio.event(namespace=...)`."""
         if len(args) == 1 and not kwargs and callable(args[0]):
-            return self.on(args[0].__name__)(args[0])
+            return self.on(args[0].__name__, args[0])
         return lambda handler: self.on(handler.__name__, *args, **kwargs)(handler)
 
     def register_namespace(self, namespace_handler: Any) -> None:
@@ -77,7 +77,7 @@ class Registry:
         self._routes.clear()
         self._registered(namespace_handler.namespace, "*")
 
-    def _namespace_class(self) -> type:
+    def _namespace_class(self) -> type[Any]:
         raise NotImplementedError
 
     def _registered(self, namespace: str, event: str) -> None:
@@ -97,7 +97,7 @@ class Registry:
                 self._routes[namespace, event] = route
         return route
 
-    def _find(self, namespace: str, event: str) -> Optional[Tuple[Callable, tuple, bool]]:
+    def _find(self, namespace: str, event: str) -> Optional[tuple[Callable[..., Any], tuple[Any, ...], bool]]:
         for key, prefix in ((namespace, ()), ("*", (namespace,))):
             handlers = self.handlers.get(key, {})
             if event in handlers:

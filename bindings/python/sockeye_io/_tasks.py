@@ -11,7 +11,7 @@ import asyncio
 import collections
 import contextvars
 import types
-from typing import Any, Callable, Deque, Optional, Set
+from typing import Any, Callable, Deque, Optional
 
 
 class Runner:
@@ -20,18 +20,18 @@ class Runner:
     def __init__(self, loop: asyncio.AbstractEventLoop, after_turn: Callable[[], None]):
         self._loop = loop
         self._after_turn = after_turn
-        self._jobs: Deque[tuple] = collections.deque()
+        self._jobs: Deque[tuple[Any, ...]] = collections.deque()
         self._driving = False
-        self.tasks: Set[asyncio.Task] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, coroutine: Any) -> asyncio.Task:
+    def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that is not lost while it runs."""
         task = self._loop.create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def add(self, handler: Callable, args: tuple, done: Callable, a: Any = None, b: Any = None) -> None:
+    def add(self, handler: Callable[..., Any], args: tuple[Any, ...], done: Callable[..., Any], a: Any = None, b: Any = None) -> None:
         """Runs `handler(*args)` soon, then `done(result or exception, a, b)`."""
         self._jobs.append((handler, args, done, a, b))
         if not self._driving:
@@ -72,7 +72,7 @@ class Runner:
         self._driving = False
         self._after_turn()
 
-    def _keep(self, coroutine: Any, context: contextvars.Context, awaited: Any, done: Callable, a: Any, b: Any) -> Any:
+    def _keep(self, coroutine: Any, context: contextvars.Context, awaited: Any, done: Callable[..., Any], a: Any, b: Any) -> Any:
         """The rest of one handler: what it awaits the task awaits, and what comes of that goes to it."""
         while True:
             error: Optional[BaseException] = None

@@ -19,13 +19,13 @@ class Threads:
     """Runs functions in threads of its own, which do not keep the interpreter from exiting."""
 
     def __init__(self) -> None:
-        self._work: "queue.SimpleQueue" = queue.SimpleQueue()
+        self._work: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
         self._lock = threading.Lock()
         # Threads that wait, less what was put into the queue for them.
         self._free = 0
         self._count = 0
 
-    def run(self, function: Callable, *args: Any) -> None:
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Runs it soon. An exception is logged."""
         with self._lock:
             self._free -= 1

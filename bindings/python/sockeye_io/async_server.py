@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import Any, AsyncIterator, Callable, Dict, List, Optional
+from typing import Any, AsyncIterator, Callable, Optional
 
 from . import _ffi
 from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
@@ -52,7 +52,7 @@ class AsyncServer(Dispatcher):
 
     # ---- serving ----------------------------------------------------------------------------------------------------------------
 
-    async def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> int:
+    async def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> int:
         """Listens, and returns the port (the system's choice for 0). Another call listens on another address as well.
 
         `app` is an ASGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
@@ -87,7 +87,7 @@ class AsyncServer(Dispatcher):
             raise ValueError("app and static_files are decided by the first start()")
         return self._running().listen(host, port)
 
-    async def serve(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+    async def serve(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> None:
         """Listens, and returns when the server was shut down; being cancelled shuts it down."""
         await self.start(host, port, app, static_files)
         try:
@@ -100,7 +100,7 @@ class AsyncServer(Dispatcher):
         if self._closed is not None:
             await self._closed.wait()
 
-    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> None:
         """Serves with a loop of its own until Ctrl-C or SIGTERM, and shuts down in order."""
 
         async def main() -> None:
@@ -154,13 +154,13 @@ class AsyncServer(Dispatcher):
         if self._engine is not None and self._engine.has_operations:
             self._engine.flush()
 
-    def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
+    def _begin(self, route: Route, args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any, client: Client) -> None:
         if route.is_async:
             if self.async_handlers:
                 self._runner.add(route.handler, args, done, a, b)
             else:
-                job = self._queue_up(client, (route.handler, args, done, a, b))
-                if job is not None:
+                job = (route.handler, args, done, a, b)
+                if self._queue_up(client, job):
                     self._runner.spawn(self._in_order(client, job))
             return
         try:
@@ -169,8 +169,8 @@ class AsyncServer(Dispatcher):
             result = error
         done(result, a, b)
 
-    async def _in_order(self, client: Client, first: tuple) -> None:
-        job: Optional[tuple] = first
+    async def _in_order(self, client: Client, first: tuple[Any, ...]) -> None:
+        job: Optional[tuple[Any, ...]] = first
         while job is not None:
             handler, args, done, a, b = job
             try:
@@ -200,7 +200,7 @@ class AsyncServer(Dispatcher):
         if self._closed is not None:
             self._closed.set()
 
-    def _call_back(self, callback: Callable, args: list) -> None:
+    def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         if is_async(callback):
             self._runner.add(callback, tuple(args), self._answer, 0, "a callback")
             return
@@ -223,7 +223,7 @@ class AsyncServer(Dispatcher):
             self._engine.flush()
 
     async def emit(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
-                   namespace: Optional[str] = None, callback: Optional[Callable] = None, ignore_queue: bool = False, *,
+                   namespace: Optional[str] = None, callback: Optional[Callable[..., Any]] = None, ignore_queue: bool = False, *,
                    except_: Any = None, volatile: bool = False, local: bool = False) -> None:  # fmt: skip
         """Emits an event to a client (its sid), a room, several rooms (a list), or all of the namespace.
 
@@ -239,7 +239,7 @@ class AsyncServer(Dispatcher):
             self._due()
 
     async def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
-                   callback: Optional[Callable] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
+                   callback: Optional[Callable[..., Any]] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
         """Emits the event `message`."""
         await self.emit("message", data, to, room, skip_sid, namespace, callback, ignore_queue, **kwargs)
 
@@ -258,7 +258,7 @@ class AsyncServer(Dispatcher):
         return unwrapped(await future)
 
     async def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
-                       namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> List[Any]:  # fmt: skip
+                       namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> list[Any]:  # fmt: skip
         """Emits to a room, rooms or all, and returns what each client acknowledged, as `call` would.
 
         Raises `TimeoutError` if one of them does not in time; its `replies` has those that came.
@@ -266,7 +266,8 @@ class AsyncServer(Dispatcher):
         future = self._loop.create_future()
         skip = names(skip_sid) + names(except_)
         self._ask(Asked(True, future), event, data, to or room, skip, namespace, timeout)
-        return await future
+        found: list[Any] = await future
+        return found
 
     # ---- rooms, clients and sessions --------------------------------------------------------------------------------------------
 
@@ -287,12 +288,13 @@ class AsyncServer(Dispatcher):
         """Takes everybody out of a room."""
         self._running().move(self._target(room, namespace=namespace), names(room), join=False)
 
-    async def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> List[FetchedSocket]:
+    async def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> list[FetchedSocket]:
         """The clients of a namespace, in rooms if `to` names some: sid, handshake, rooms and data of each."""
         future = self._loop.create_future()
         token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
         self._asked[token] = Asked(True, future)
-        return await future
+        found: list[Any] = await future
+        return found
 
     async def disconnect(self, sid: str, namespace: Optional[str] = None, ignore_queue: bool = False, *, close: bool = False,
                    silent: bool = False) -> None:  # fmt: skip
@@ -317,19 +319,19 @@ class AsyncServer(Dispatcher):
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
         self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
 
-    async def get_session(self, sid: str, namespace: Optional[str] = None) -> Dict[str, Any]:
+    async def get_session(self, sid: str, namespace: Optional[str] = None) -> dict[str, Any]:
         """The session of a client: what was saved, at first an empty dict."""
         client = self._client(sid, namespace)
         if client.session is None:
             client.session = {}
         return client.session
 
-    async def save_session(self, sid: str, session: Dict[str, Any], namespace: Optional[str] = None) -> None:
+    async def save_session(self, sid: str, session: dict[str, Any], namespace: Optional[str] = None) -> None:
         """Keeps a dict with a client, until it leaves."""
         self._client(sid, namespace).session = session
 
     @contextlib.asynccontextmanager
-    async def session(self, sid: str, namespace: Optional[str] = None) -> AsyncIterator[Dict[str, Any]]:
+    async def session(self, sid: str, namespace: Optional[str] = None) -> AsyncIterator[dict[str, Any]]:
         """`async with sio.session(sid) as session:` gives the session, and saves it at the end."""
         session = await self.get_session(sid, namespace)
         yield session
@@ -337,7 +339,7 @@ class AsyncServer(Dispatcher):
 
     # ---- tasks ------------------------------------------------------------------------------------------------------------------
 
-    def start_background_task(self, target: Callable, *args: Any, **kwargs: Any) -> asyncio.Task:
+    def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
         """A task for a coroutine function; it is not cancelled by `shutdown`."""
         return asyncio.ensure_future(target(*args, **kwargs))
 

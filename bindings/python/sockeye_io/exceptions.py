@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable
+from typing import Any, Iterable
 
 
 class SocketIOError(Exception):
@@ -26,7 +26,7 @@ class ConnectionRefusedError(ConnectionError):
         self.data = args[1] if len(args) == 2 else list(args[1:]) or None
 
     @property
-    def error_args(self) -> Dict[str, Any]:
+    def error_args(self) -> dict[str, Any]:
         """What the client is sent."""
         return {"message": self.message} if self.data is None else {"message": self.message, "data": self.data}
 

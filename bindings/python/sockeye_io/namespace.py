@@ -7,7 +7,7 @@ from typing import Any, Optional
 from ._registry import RESERVED, arity_of
 
 
-def _fitting(handler: Any, event: str, args: tuple) -> tuple:
+def _fitting(handler: Any, event: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Handlers of `connect` may leave out `auth`, those of `disconnect` the reason."""
     arity = arity_of(handler)
     return args[: int(arity)] if event in RESERVED and arity < len(args) else args

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Iterator, Optional
 
 from . import _ffi
 from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
@@ -51,7 +51,7 @@ class Server(Dispatcher):
     def _namespace_class(self) -> type:
         return Namespace
 
-    def _encode_here(self, args: list) -> Any:
+    def _encode_here(self, args: list[Any]) -> Any:
         # Encoders are for one thread at a time.
         encoder = getattr(self._local, "encoder", None)
         if encoder is None:
@@ -60,7 +60,7 @@ class Server(Dispatcher):
 
     # ---- serving ----------------------------------------------------------------------------------------------------------------
 
-    def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> int:
+    def start(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> int:
         """Listens, and returns the port (the system's choice for 0). Another call listens on another address as well.
 
         `app` is a WSGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
@@ -91,10 +91,10 @@ class Server(Dispatcher):
         """Returns when the server is shut down."""
         self._closed.wait()
 
-    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict] = None) -> None:
+    def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> None:
         """Serves until Ctrl-C or SIGTERM, and shuts down in order. In another thread than the main one: until `shutdown`."""
         self.start(host, port, app, static_files)
-        before: Dict[int, Any] = {}
+        before: dict[int, Any] = {}
 
         def end(number: int, frame: Any) -> None:
             raise KeyboardInterrupt
@@ -137,24 +137,22 @@ class Server(Dispatcher):
         self._pump = None
         self._closed.set()
 
-    def _begin(self, route: Route, args: tuple, done: Callable, a: Any, b: Any, client: Client) -> None:
-        job: Optional[tuple] = (route.handler, args, done, a, b)
+    def _begin(self, route: Route, args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any, client: Client) -> None:
+        job = (route.handler, args, done, a, b)
         if self.async_handlers:
             self._threads.run(self._run_job, *job)
-            return
-        job = self._queue_up(client, job)
-        if job is not None:
+        elif self._queue_up(client, job):
             self._threads.run(self._in_order, client, job)
 
-    def _run_job(self, handler: Callable, args: tuple, done: Callable, a: Any, b: Any) -> None:
+    def _run_job(self, handler: Callable[..., Any], args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any) -> None:
         try:
             result = handler(*args)
         except Exception as error:
             result = error
         done(result, a, b)
 
-    def _in_order(self, client: Client, first: tuple) -> None:
-        job: Optional[tuple] = first
+    def _in_order(self, client: Client, first: tuple[Any, ...]) -> None:
+        job: Optional[tuple[Any, ...]] = first
         while job is not None:
             self._run_job(*job)
             job = self._next_job(client)
@@ -183,13 +181,13 @@ class Server(Dispatcher):
         with self._books:
             super()._on_sockets(event)
 
-    def _call_back(self, callback: Callable, args: list) -> None:
+    def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         self._threads.run(callback, *args)
 
     # ---- emitting ---------------------------------------------------------------------------------------------------------------
 
     def emit(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
-             namespace: Optional[str] = None, callback: Optional[Callable] = None, ignore_queue: bool = False, *,
+             namespace: Optional[str] = None, callback: Optional[Callable[..., Any]] = None, ignore_queue: bool = False, *,
              except_: Any = None, volatile: bool = False, local: bool = False) -> None:  # fmt: skip
         """As `AsyncServer.emit`."""
         to = to or room
@@ -200,7 +198,7 @@ class Server(Dispatcher):
             self._running().flush()
 
     def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
-             callback: Optional[Callable] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
+             callback: Optional[Callable[..., Any]] = None, ignore_queue: bool = False, **kwargs: Any) -> None:  # fmt: skip
         """Emits the event `message`."""
         self.emit("message", data, to, room, skip_sid, namespace, callback, ignore_queue, **kwargs)
 
@@ -216,12 +214,13 @@ class Server(Dispatcher):
         return unwrapped(future.result())
 
     def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
-                 namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> List[Any]:  # fmt: skip
+                 namespace: Optional[str] = None, timeout: float = 60, *, except_: Any = None) -> list[Any]:  # fmt: skip
         """As `AsyncServer.call_all`."""
         future = _future()
         skip = names(skip_sid) + names(except_)
         self._ask(Asked(True, future), event, data, to or room, skip, namespace, timeout)
-        return future.result()
+        found: list[Any] = future.result()
+        return found
 
     # ---- rooms, clients and sessions --------------------------------------------------------------------------------------------
 
@@ -244,13 +243,14 @@ class Server(Dispatcher):
         """Takes everybody out of a room."""
         self._running().move(self._target(room, namespace=namespace), names(room), join=False)
 
-    def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> List[FetchedSocket]:
+    def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> list[FetchedSocket]:
         """As `AsyncServer.fetch_sockets`."""
         future = _future()
         with self._books:
             token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
             self._asked[token] = Asked(True, future)
-        return future.result()
+        found: list[Any] = future.result()
+        return found
 
     def disconnect(self, sid: str, namespace: Optional[str] = None, ignore_queue: bool = False, *, close: bool = False,
                    silent: bool = False) -> None:  # fmt: skip
@@ -275,19 +275,19 @@ class Server(Dispatcher):
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
         self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
 
-    def get_session(self, sid: str, namespace: Optional[str] = None) -> Dict[str, Any]:
+    def get_session(self, sid: str, namespace: Optional[str] = None) -> dict[str, Any]:
         """The session of a client: what was saved, at first an empty dict."""
         client = self._client(sid, namespace)
         if client.session is None:
             client.session = {}
         return client.session
 
-    def save_session(self, sid: str, session: Dict[str, Any], namespace: Optional[str] = None) -> None:
+    def save_session(self, sid: str, session: dict[str, Any], namespace: Optional[str] = None) -> None:
         """Keeps a dict with a client, until it leaves."""
         self._client(sid, namespace).session = session
 
     @contextlib.contextmanager
-    def session(self, sid: str, namespace: Optional[str] = None) -> Iterator[Dict[str, Any]]:
+    def session(self, sid: str, namespace: Optional[str] = None) -> Iterator[dict[str, Any]]:
         """`with sio.session(sid) as session:` gives the session, and saves it at the end."""
         session = self.get_session(sid, namespace)
         yield session
@@ -295,7 +295,7 @@ class Server(Dispatcher):
 
     # ---- threads ----------------------------------------------------------------------------------------------------------------
 
-    def start_background_task(self, target: Callable, *args: Any, **kwargs: Any) -> threading.Thread:
+    def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
         """A thread for a function; it does not keep the interpreter from exiting."""
         thread = threading.Thread(target=target, args=args, kwargs=kwargs, daemon=True)
         thread.start()

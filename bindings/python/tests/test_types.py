@@ -1,0 +1,20 @@
+"""What a type checker says to the package, to a program that uses it, and to the examples."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import PACKAGE
+
+EXAMPLES = PACKAGE.parents[1] / "examples" / "python"
+
+
+@pytest.mark.parametrize(
+    "what", [["--strict", PACKAGE / "sockeye_io"], ["--strict", PACKAGE / "tests" / "typed_app.py"], [EXAMPLES / "chat.py"], [EXAMPLES / "fastapi_app.py"]], ids=str
+)
+def test_a_checker_finds_nothing(what, tmp_path):
+    env = {**os.environ, "MYPYPATH": str(PACKAGE)}
+    command = [sys.executable, "-m", "mypy", "--cache-dir", os.devnull, *map(str, what)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
