@@ -11,6 +11,7 @@ import time
 
 import pytest
 import socketio
+import websocket
 
 import sockeye_io
 
@@ -130,6 +131,21 @@ def connect():
     for client in clients:
         with contextlib.suppress(Exception):
             client.disconnect()
+
+
+def join(host):
+    """A bare WebSocket whose `/` is joined."""
+    raw = opened(host)
+    assert raw.recv().startswith('40{"sid":"')
+    return raw
+
+
+def opened(host):
+    """A bare WebSocket that has asked to join `/`; for what python-socketio's client does not show."""
+    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
+    raw.recv()
+    raw.send("40")
+    return raw
 
 
 def script(text, **options):

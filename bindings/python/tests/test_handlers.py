@@ -5,8 +5,7 @@ import time
 
 import pytest
 import socketio
-import websocket
-from conftest import eventually
+from conftest import eventually, join, opened
 
 import sockeye_io
 
@@ -139,10 +138,7 @@ def test_an_exception_is_logged_with_its_traceback_and_the_socket_lives(host, co
 def test_arguments_that_python_cannot_read_cost_only_their_event(host, connect, caplog):
     host.sio.on("ack", host.handler(lambda sid, value: value))
     host.start()
-    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
-    raw.recv()
-    raw.send("40")
-    raw.recv()
+    raw = join(host)
     raw.send('420["ack",' + "9" * 5000 + "]")
     raw.send('421["ack",' + "[" * 1000 + "]" * 1000 + "]")
     raw.send('422["ack","after"]')
@@ -244,9 +240,7 @@ def test_clients_are_let_in_before_their_handler_if_asked_to(make):
     host.sio.on("disconnect", host.handler(lambda sid, reason: left.append(reason)))
     host.start()
     # Not python-socketio's client, which overlooks a DISCONNECT that comes before its connect() has returned.
-    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
-    raw.recv()
-    raw.send("40")
+    raw = opened(host)
     assert [raw.recv()[:2] for _ in range(2)] == ["40", "41"]
     eventually(lambda: left == ["server disconnect"])
     raw.close()
@@ -278,9 +272,7 @@ def test_what_is_emitted_while_connect_runs_comes_after_the_answer(make):
 
         host.sio.on("connect", on_connect_async if host.asynchronous else on_connect)
         host.start()
-        raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
-        raw.recv()
-        raw.send("40")
+        raw = opened(host)
         assert [raw.recv()[:10] for _ in range(3)] == ['40{"sid":"', '42["first"', '42["second']
         raw.close()
 
@@ -291,8 +283,6 @@ def test_a_client_may_be_disconnected_by_its_connect_handler(host):
 
     host.sio.on("connect", on_connect_async if host.asynchronous else lambda sid, environ: host.sio.disconnect(sid))
     host.start()
-    raw = websocket.create_connection(host.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket")
-    raw.recv()
-    raw.send("40")
+    raw = opened(host)
     assert [raw.recv()[:2] for _ in range(2)] == ["40", "41"]
     raw.close()
