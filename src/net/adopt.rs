@@ -88,6 +88,7 @@ impl Engine {
 
     /// Gives a connection to a shard, with what was read of it.
     pub fn hand_over(&self, shard: usize, stream: Detached, permit: Permit, input: Vec<u8>) {
+        self.server.set_reachable();
         if let Some(mailbox) = self.server.mailboxes().get(shard) {
             self.server.tally(mailbox, Tally::ConnectionsOpened, 1);
         }

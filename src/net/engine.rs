@@ -190,6 +190,7 @@ impl Engine {
         }
         let io = |error: io::Error| Error::new(Code::Io, format!("cannot use the listening socket: {error}"));
         let port = listener.prepare().map_err(io)?;
+        self.server.set_reachable();
         self.peers.inboxes[0].listeners.lock().push(listener);
         self.peers.mailboxes[0].wake();
         Ok(port)

@@ -31,6 +31,11 @@ impl Server {
             let text = "namespaces that end with their last socket are not supported in a cluster yet";
             return Err(Error::new(Code::Unsupported, text));
         }
+        if self.is_reachable() {
+            // What its clients did so far would be unknown to the others.
+            let text = "an adapter is set before the engine listens, or takes over a connection or request";
+            return Err(Error::new(Code::Invalid, text));
+        }
         let given = self.adapter.set(adapter.clone());
         given.map_err(|_| Error::new(Code::Invalid, "the engine has an adapter already"))?;
         self.namespace_names().iter().for_each(|name| adapter.open(name));

@@ -53,6 +53,8 @@ pub struct Server {
     queue: Arc<Queue>,
     started: Instant,
     open: AtomicBool,
+    /// Whether clients can have come.
+    reachable: AtomicBool,
     /// Set by the first `drain`.
     pub draining: OnceLock<Draining>,
     completions: AtomicU64,
@@ -84,6 +86,7 @@ impl Server {
             queue,
             started: Instant::now(),
             open: AtomicBool::new(true),
+            reachable: AtomicBool::new(false),
             draining: OnceLock::new(),
             completions: AtomicU64::new(0),
         };
@@ -126,6 +129,16 @@ impl Server {
     /// Whether the engine was not asked to close.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
+    }
+
+    /// Clients can come from now on.
+    pub fn set_reachable(&self) {
+        self.reachable.store(true, Ordering::Release);
+    }
+
+    /// Whether clients can have come.
+    pub fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Acquire)
     }
 
     /// Starts closing; false if that was started before.

@@ -32,6 +32,10 @@ static void test_refusals(void)
     GIVES("one is taken", SOCKEYE_OK, join(server.engine, "redis", "{" NOWHERE "}"));
     GIVES("a second one is not", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE "}"));
     sockeye_engine_free(server.engine);
+    server = server_start();
+    GIVES("an engine that listens takes none", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE "}"));
+    CHECK("it says why", error_mentions("before the engine listens"));
+    sockeye_engine_free(server.engine);
     options.flags |= SOCKEYE_OPT_ENGINE_ONLY;
     server = server_new(&options);
     GIVES("a bare engine has none", SOCKEYE_ERR_UNSUPPORTED, join(server.engine, "redis", "{" NOWHERE "}"));
