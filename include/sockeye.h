@@ -1365,17 +1365,20 @@ sockeye_result sockeye_server_count(struct sockeye_engine *engine,
                                     sockeye_nsp nsp,
                                     sockeye_token *token_out);
 
-// Joins the engine to a cluster, once, and before it listens: what is emitted earlier stays on this server. `kind` is `redis`, `json` an
-// object with its options:
+// Joins the engine to a cluster, once, and before it listens, or is given a connection or a request. `kind` is `redis`, `json` an object with its
+// options:
 //
-// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey;
+// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey; over TLS `rediss://`;
 // `sentinels`: URLs of sentinels; `url` then has the master's name in place of a host: `redis://user:password@mymaster`;
+// `nodes`: URLs of some nodes of a Redis Cluster, in place of `url`;
+// `tls`: an object with `caFile` (the authorities that are trusted; by default those of the system), `certFile` and `keyFile` (what is shown
+// to the broker), paths of files in PEM, which are read now;
 // `key` (`socket.io`), `requestsTimeout` (5000, milliseconds) and `publishOnSpecificResponseChannel` (false) as in the official adapter;
 // `publishQueueBytes` (16 MiB): what may wait while the broker is not reached; what is published beyond that is dropped and counted.
 //
 // Official Node servers with `@socket.io/redis-adapter` 8, and emitters, can be in the same cluster. Returns at once; ADAPTER_UP tells that
-// the broker is reached. INVALID names the option that is wrong, and never shows the URL; UNSUPPORTED: a kind or a URL that this build
-// does not have, or a bare engine.
+// the broker is reached. INVALID names the option that is wrong, and never shows the URL, or says that the engine listens already, or has an
+// adapter; UNSUPPORTED: a kind that this build does not have, or a bare engine.
 sockeye_result sockeye_engine_set_adapter(struct sockeye_engine *engine,
                                           const char *kind,
                                           size_t len,

@@ -28,7 +28,7 @@ struct Cluster {
 /// Joins a server to the cluster; the broker is reached, or not, later.
 pub fn start(server: &Arc<Server>, json: &str) -> Result<(), Error> {
     let options = Options::from_json(json)?;
-    let broker = Broker::new(&options.url, &options.sentinels)?;
+    let broker = Broker::new(&options)?;
     let node = Arc::new(Node::new(options));
     let io = |error: std::io::Error| Error::new(Code::Io, format!("the adapter's thread cannot start: {error}"));
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(io)?;

@@ -1,7 +1,8 @@
 //! The other servers of a cluster, behind the seam of `server::adapter`.
 //!
 //! `node` turns what the host does into messages and `receive` carries out what others say; `message` is what there is to say, `classic` how
-//! it is written, with `msgpack` below it; `outgoing` and `requests` hold what waits; `link` keeps the connection that `redis` makes.
+//! it is written, with `msgpack` below it; `outgoing` and `requests` hold what waits; `link` keeps the connection that `redis` makes to the
+//! `place` where it is, or to one of the `nodes` of a cluster.
 
 #[cfg(feature = "redis")]
 mod classic;
@@ -16,9 +17,13 @@ mod msgpack;
 #[cfg(feature = "redis")]
 mod node;
 #[cfg(feature = "redis")]
+mod nodes;
+#[cfg(feature = "redis")]
 mod options;
 #[cfg(feature = "redis")]
 mod outgoing;
+#[cfg(feature = "redis")]
+mod place;
 #[cfg(feature = "redis")]
 mod receive;
 #[cfg(feature = "redis")]

@@ -13,6 +13,18 @@ const TIMEOUT_MAX_MS: u32 = 86_400_000;
 /// Bytes of the prefix of channels.
 const KEY_MAX: usize = 256;
 
+/// Whom a connection over TLS trusts, and what it shows; files in PEM, read when the adapter is set.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Tls {
+    /// The authorities that are trusted; by default those of the system.
+    pub ca_file: Option<String>,
+    /// This server's certificate, with those between it and its authority.
+    pub cert_file: Option<String>,
+    /// Its key.
+    pub key_file: Option<String>,
+}
+
 /// Options of the kind `redis`.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -21,6 +33,9 @@ pub struct Options {
     pub url: String,
     /// URLs of sentinels; the broker is then the master whose name stands where `url` has a host.
     pub sentinels: Vec<String>,
+    /// URLs of nodes of a Redis Cluster, in place of `url`; one that answers is enough.
+    pub nodes: Vec<String>,
+    pub tls: Tls,
     /// Prefix of the channels.
     pub key: String,
     /// Patience for the answers of other servers, milliseconds.
@@ -36,6 +51,8 @@ impl Default for Options {
         Options {
             url: String::new(),
             sentinels: Vec::new(),
+            nodes: Vec::new(),
+            tls: Tls::default(),
             key: "socket.io".to_owned(),
             requests_timeout: 5000,
             publish_on_specific_response_channel: false,
@@ -54,8 +71,12 @@ impl Options {
         })?;
         deserializer.end().map_err(|error| Error::new(Code::BadJson, format!("adapter: {error}")))?;
         let invalid = |text: String| Err(Error::new(Code::Invalid, text));
-        if options.url.is_empty() {
+        if options.url.is_empty() && options.nodes.is_empty() {
             return invalid("adapter.url is missing".to_owned());
+        }
+        let is_elsewhere = !options.url.is_empty() || !options.sentinels.is_empty();
+        if is_elsewhere && !options.nodes.is_empty() {
+            return invalid("adapter.nodes stands in place of url and sentinels".to_owned());
         }
         if options.key.is_empty() || options.key.len() > KEY_MAX {
             return invalid(format!("adapter.key has {} bytes; 1 to {KEY_MAX} are allowed", options.key.len()));

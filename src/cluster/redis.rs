@@ -7,61 +7,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, Value,
-};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value};
 
 use super::node::{Local, Node};
+use super::nodes::Nodes;
+use super::options::Options;
 use super::outgoing::Publication;
+use super::place::Place;
 use super::receive::receive;
-use crate::server::{Code, Error, Server};
+use crate::server::{Error, Server};
 
 /// A broker that does not answer for so long is lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where Redis is.
-pub enum Broker {
-    /// At an address.
-    Fixed(Client),
-    /// Where sentinels say.
-    Master(Box<SentinelClient>),
+/// Redis, wherever it is.
+pub struct Broker {
+    place: Place,
 }
 
 /// A connection.
 pub struct Link {
     connection: MultiplexedConnection,
     broken: Arc<AtomicBool>,
+    /// If the connection is one to a node of many.
+    nodes: Option<Nodes>,
 }
 
 impl Broker {
-    /// Reads the URLs; errors do not show them, because they may hold passwords.
-    pub fn new(url: &str, sentinels: &[String]) -> Result<Broker, Error> {
-        let info = read_url(url, "url")?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let unusable = |_| Error::new(Code::Invalid, "adapter.url cannot be used");
-        if sentinels.is_empty() {
-            return Client::open(info.set_redis_settings(settings)).map(Broker::Fixed).map_err(unusable);
-        }
-        let ConnectionAddr::Tcp(master, _) = info.addr() else {
-            return Err(Error::new(Code::Invalid, "adapter.url must have the master's name as its host"));
-        };
-        let addresses = sentinels.iter().map(|url| read_url(url, "sentinels")).collect::<Result<Vec<_>, Error>>()?;
-        let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
-        let client = SentinelClient::build(addresses, master.clone(), Some(node), SentinelServerType::Master);
-        client.map(|client| Broker::Master(Box::new(client))).map_err(unusable)
-    }
-
-    /// A client of the broker, which sentinels are asked for each time.
-    async fn client(&mut self) -> Result<Client, String> {
-        match self {
-            Broker::Fixed(client) => Ok(client.clone()),
-            Broker::Master(sentinels) => {
-                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
-                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)
-            }
-        }
+    /// Reads where it is.
+    pub fn new(options: &Options) -> Result<Broker, Error> {
+        Ok(Broker { place: Place::new(options)? })
     }
 
     /// Connects; messages are carried out as they come.
@@ -82,19 +57,21 @@ impl Broker {
             .set_connection_timeout(Some(ANSWER_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(push);
-        let client = self.client().await?;
+        let client = match &mut self.place {
+            Place::Fixed(info) => Client::open((**info).clone()).map_err(text_of)?,
+            // They are asked each time.
+            Place::Master(sentinels) => {
+                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
+                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)?
+            }
+            Place::Nodes(seeds) => {
+                let (nodes, connection) = Nodes::connect(seeds, &config).await?;
+                return Ok(Link { connection, broken, nodes: Some(nodes) });
+            }
+        };
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
-        Ok(Link { connection, broken })
+        Ok(Link { connection, broken, nodes: None })
     }
-}
-
-fn read_url(url: &str, option: &str) -> Result<ConnectionInfo, Error> {
-    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-        let text = format!("adapter.{option} asks for TLS, which this build does not have");
-        return Err(Error::new(Code::Unsupported, text));
-    }
-    let no_url = |_| Error::new(Code::Invalid, format!("adapter.{option}: not a URL of Redis"));
-    url.into_connection_info().map_err(no_url)
 }
 
 impl Link {
@@ -122,18 +99,31 @@ impl Link {
                 pipe.cmd("PUBSUB").arg("NUMSUB").arg(&publication.channel);
             }
         }
+        let channels: Vec<String> =
+            batch.iter().filter(|one| one.count_for.is_some()).map(|one| one.channel.clone()).collect();
+        let asks_nodes = self.nodes.as_mut().filter(|_| !channels.is_empty());
+        if asks_nodes.is_some() {
+            pipe.cmd("CLUSTER").arg("SLOTS");
+        }
         let answers: Vec<Value> = pipe.query_async(&mut self.connection).await.map_err(text_of)?;
-        Ok(answers.iter().map(subscribers).collect())
+        let mut counts: Vec<usize> = answers.iter().take(channels.len()).map(subscribers).collect();
+        if let (Some(nodes), Some(slots)) = (asks_nodes, answers.last()) {
+            nodes.add_counts(slots, &channels, &mut counts).await?;
+        }
+        Ok(counts)
     }
 
     /// Asks whether the broker is there.
     pub async fn ping(&mut self) -> Result<(), String> {
-        redis::cmd("PING").query_async(&mut self.connection).await.map_err(text_of)
+        match &self.nodes {
+            Some(nodes) => nodes.check(&mut self.connection).await,
+            None => redis::cmd("PING").query_async(&mut self.connection).await.map_err(text_of),
+        }
     }
 }
 
 /// The number in the answer of NUMSUB for one channel: a list, or a map.
-fn subscribers(answer: &Value) -> usize {
+pub fn subscribers(answer: &Value) -> usize {
     let number = match answer {
         Value::Array(list) => list.get(1),
         Value::Map(pairs) => pairs.first().map(|(_, number)| number),
@@ -158,6 +148,6 @@ fn pushed(node: &Arc<Node>, server: &Arc<Server>, info: &PushInfo) {
 }
 
 /// What the host is told of an error. Redis's own texts name users, but no passwords.
-fn text_of(error: redis::RedisError) -> String {
+pub fn text_of(error: redis::RedisError) -> String {
     error.to_string()
 }

@@ -5,6 +5,8 @@
 /* Nobody listens there. */
 #define NOWHERE "\"url\":\"redis://user:s3cret@127.0.0.1:1\""
 
+#define SECURED "\"url\":\"rediss://user:s3cret@127.0.0.1:1\","
+
 static sockeye_result join(sockeye_engine *engine, const char *kind, const char *json)
 {
     return sockeye_engine_set_adapter(engine, kind, strlen(kind), json, strlen(json));
@@ -28,7 +30,22 @@ static void test_refusals(void)
     CHECK("the URL is not shown", error_mentions("adapter.url") && !error_mentions("s3cret"));
     GIVES("a sentinel that is none", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"url\":\"redis://m\",\"sentinels\":[\"s3cret\"]}"));
     CHECK("it is named, and not shown", error_mentions("adapter.sentinels") && !error_mentions("s3cret"));
-    GIVES("TLS", SOCKEYE_ERR_UNSUPPORTED, join(server.engine, "redis", "{\"url\":\"rediss://x\"}"));
+    GIVES("no verification", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"url\":\"rediss://x/#insecure\"}"));
+    CHECK("it is refused by its option", error_mentions("adapter.url") && error_mentions("verified"));
+    GIVES("TLS for a URL without", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE ",\"tls\":{\"caFile\":\"/dev/null\"}}"));
+    CHECK("it is told", error_mentions("adapter.tls") && error_mentions("rediss://"));
+    GIVES("a file that is not there", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" SECURED "\"tls\":{\"caFile\":\"/no/such/file\"}}"));
+    CHECK("its option is named", error_mentions("adapter.tls.caFile"));
+    GIVES("a file of something else", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" SECURED "\"tls\":{\"caFile\":\"/dev/null\"}}"));
+    CHECK("its option is named", error_mentions("adapter.tls.caFile"));
+    GIVES("a certificate without a key", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" SECURED "\"tls\":{\"certFile\":\"/dev/null\"}}"));
+    CHECK("both are named", error_mentions("certFile") && error_mentions("keyFile"));
+    GIVES("an unknown option of TLS", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" SECURED "\"tls\":{\"ca\":\"x\"}}"));
+    GIVES("nodes and a URL", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE ",\"nodes\":[\"redis://x\"]}"));
+    CHECK("they are named", error_mentions("adapter.nodes"));
+    GIVES("nodes with several passwords", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"nodes\":[\"redis://:s3cret@a\",\"redis://:s3crets@b\"]}"));
+    CHECK("they are named, and not shown", error_mentions("adapter.nodes") && !error_mentions("s3cret"));
+    GIVES("a database of nodes", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"nodes\":[\"redis://a/1\"]}"));
     GIVES("one is taken", SOCKEYE_OK, join(server.engine, "redis", "{" NOWHERE "}"));
     GIVES("a second one is not", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE "}"));
     sockeye_engine_free(server.engine);

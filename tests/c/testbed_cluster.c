@@ -32,10 +32,9 @@ static void add_raw(struct buf *json, const char *key, const char *value)
 }
 
 /* The options of the adapter as JSON; `number` is REQUESTS_TIMEOUT, 0 if there is none. */
-void cluster_options(struct testbed *bed, const char *kind, const char *url, const char *sentinel, const char *prefix, uint64_t number, bool specific)
+void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, uint64_t number, bool specific)
 {
     char text[32];
-    bed->adapter = kind;
     buf_str(&bed->adapter_json, "{");
     add_text(&bed->adapter_json, "url", url ? url : "redis://127.0.0.1:6379");
     if (sentinel) {

@@ -138,8 +138,14 @@ static void env_adapter(struct testbed *bed)
     const char *kind = env_text("ADAPTER");
     uint64_t timeout = env_number("REQUESTS_TIMEOUT", 0, 1, UINT32_MAX);
     bool specific = env_flag("SPECIFIC_RESPONSE_CHANNEL", false);
-    if (kind && strcmp(kind, "memory") != 0)
-        cluster_options(bed, kind, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), timeout, specific);
+    const char *options = env_text("ADAPTER_OPTIONS");
+    if (!kind || strcmp(kind, "memory") == 0)
+        return;
+    bed->adapter = kind;
+    if (options)
+        buf_str(&bed->adapter_json, options);
+    else
+        cluster_options(bed, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), timeout, specific);
 }
 
 void env_read(struct testbed *bed)

@@ -1,8 +1,12 @@
 /** A Redis of a test's own: on a free port of 127.0.0.1, without persistence, ended with the test. */
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { eventually } from "./client.js";
 import { freePort } from "./process.js";
 
 const START_TIMEOUT_MS = 10_000;
@@ -65,6 +69,71 @@ function answers(port) {
 /** Starts one; `args` are further arguments of redis-server. */
 export async function startRedis(args = []) {
   return new Redis(await freePort(), ["--save", "", "--appendonly", "no", ...args]).start();
+}
+
+/** Starts one that speaks TLS with this certificate on its `tlsPort`, too; with `clients`, only to those who show one. */
+export async function startTlsRedis(authority, { cert, key }, clients = false) {
+  const tlsPort = await freePort();
+  const files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority.cert];
+  const redis = await startRedis(["--tls-port", String(tlsPort), ...files, "--tls-auth-clients", clients ? "yes" : "no"]);
+  redis.tlsPort = tlsPort;
+  return redis;
+}
+
+/** A Redis Cluster of three masters, in a folder of its own that `remove` removes. */
+export class RedisCluster {
+  static async start() {
+    const cluster = new RedisCluster();
+    cluster.folder = await mkdtemp(path.join(tmpdir(), "sockeye-cluster-"));
+    cluster.nodes = await Promise.all([0, 1, 2].map(() => cluster.startNode()));
+    const bounds = [0, 5461, 10923, 16384];
+    for (const [index, node] of cluster.nodes.entries()) {
+      await node.ask(`CLUSTER ADDSLOTSRANGE ${bounds[index]} ${bounds[index + 1] - 1}`);
+      await node.ask(`CLUSTER SET-CONFIG-EPOCH ${index + 1}`);
+      await cluster.meet(node);
+    }
+    await cluster.settled();
+    return cluster;
+  }
+
+  /** A node that belongs to nothing yet. */
+  async startNode() {
+    const [port, bus] = [await freePort(), await freePort()];
+    const folder = await mkdtemp(path.join(this.folder, "node-"));
+    const args = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", "1000"];
+    const limits = ["--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0"];
+    const redis = new Redis(port, ["--save", "", "--appendonly", "no", "--dir", folder, ...args, ...limits]);
+    redis.bus = bus;
+    return redis.start();
+  }
+
+  meet(node) {
+    return this.nodes[0].ask(`CLUSTER MEET 127.0.0.1 ${node.port} ${node.bus}`);
+  }
+
+  /** Adds a replica of a node. */
+  async addReplica(of) {
+    const replica = await this.startNode();
+    await this.meet(replica);
+    const id = (await of.ask("CLUSTER MYID")).split("\r\n")[1];
+    await eventually(async () => (await replica.ask(`CLUSTER REPLICATE ${id}`)).startsWith("+OK"), START_TIMEOUT_MS);
+    await eventually(async () => (await replica.ask("INFO replication")).includes("master_link_status:up"), START_TIMEOUT_MS);
+    return replica;
+  }
+
+  /** Waits until all nodes know each other. */
+  settled() {
+    const knows = async (node) => /cluster_state:ok[^]*cluster_known_nodes:3/.test(await node.ask("CLUSTER INFO"));
+    return eventually(async () => (await Promise.all(this.nodes.map(knows))).every(Boolean), START_TIMEOUT_MS);
+  }
+
+  get urls() {
+    return this.nodes.map((node) => node.url);
+  }
+
+  async remove() {
+    await rm(this.folder, { recursive: true, force: true });
+  }
 }
 
 /** Starts a sentinel with this file, which it writes to. */

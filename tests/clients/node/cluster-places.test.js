@@ -1,0 +1,181 @@
+/**
+ * Where the Redis of a cluster may be: behind TLS, with certificates of the test's own, and on a Redis Cluster of three masters, of which one is
+ * lost and one is demoted. In each place two servers of ours and an official one do everything once.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { createCluster } from "redis";
+import { Emitter } from "@socket.io/redis-emitter";
+
+import { Authority } from "./support/certificates.js";
+import { Clients, cmd, eventually, record } from "./support/client.js";
+import { everyOperation } from "./support/cluster.js";
+import { request } from "./support/http.js";
+import { startProgram, startTestbed } from "./support/process.js";
+import { killAll, RedisCluster, startRedis, startTlsRedis } from "./support/redis.js";
+
+const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
+const TIMEOUT = { requestsTimeout: 2000 };
+
+after(killAll);
+
+/** Servers of ours with these options of the adapter, and official ones with this environment, while `run` runs with a client at each. */
+async function serving(options, official, run) {
+  const ours = options.map((each) => {
+    return startTestbed({ ADAPTER: "redis", ADAPTER_OPTIONS: JSON.stringify({ ...TIMEOUT, ...each }), METRICS_PATH: "/metrics" });
+  });
+  const ready = { readyPath: "/socket.io/?EIO=4&transport=polling" };
+  const theirs = official.map((env) => startProgram(process.execPath, [OFFICIAL], { ADAPTER: "redis", REQUESTS_TIMEOUT: "2000", ...env }, ready));
+  const servers = await Promise.all([...ours, ...theirs]);
+  const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
+  try {
+    await run(await Promise.all(clients.map((each) => each.connect("/"))), servers);
+  } finally {
+    clients.forEach((each) => each.closeAll());
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+}
+
+/** Whether everyone counts so many servers. */
+const counted = (clients, count, patience = 10_000) =>
+  eventually(async () => {
+    const counts = await Promise.all(clients.map((client) => cmd(client, "serverCount").catch(() => 0)));
+    return counts.every((each) => each === count);
+  }, patience);
+
+/** Everything once, from each server to all. */
+async function everything(clients) {
+  await counted(clients, clients.length);
+  const saw = clients.map(record);
+  const all = clients.map((_, index) => index);
+  clients.forEach((client, index) => client.on("question", (...args) => args.pop()?.(index)));
+  for (const [from, client] of clients.entries()) {
+    const args = [from, Buffer.from([1, from]), { text: "\u20ac" }];
+    await cmd(client, "emit", { event: "hello", args });
+    await eventually(() => saw.every((events) => events.length === 1));
+    saw.forEach((events) => assert.deepEqual(events.splice(0), [["hello", ...args]]));
+    const { err, responses } = await cmd(client, "emitAck", { event: "question", timeout: 2000 });
+    assert.deepEqual([err, responses.sort()], [null, all]);
+    saw.forEach((events) => events.splice(0));
+    assert.equal((await cmd(client, "fetchSockets")).length, clients.length);
+    assert.equal((await cmd(client, "serverSideEmitAck", { event: "sse-ack" })).responses.length, clients.length - 1);
+    await cmd(client, "socketsJoin", { to: [clients.at(-1 - from).id], rooms: [`of ${from}`] });
+    await eventually(async () => (await cmd(client, "fetchSockets", { to: [`of ${from}`] })).length === 1);
+    await cmd(client, "emit", { event: "room", to: [`of ${from}`] });
+    await eventually(() => saw.at(-1 - from).length === 1);
+    saw.forEach((events) => events.splice(0));
+  }
+  clients.forEach((client) => client.off("question"));
+}
+
+describe("Redis over TLS", () => {
+  let authority, localhost, elsewhere, guest, redis, strict;
+  before(async () => {
+    authority = await Authority.make();
+    localhost = await authority.sign("localhost", ["DNS:localhost", "IP:127.0.0.1"]);
+    elsewhere = await authority.sign("elsewhere", ["DNS:elsewhere.example"]);
+    guest = await authority.sign("guest", ["DNS:guest.example"]);
+    redis = await startTlsRedis(authority, localhost);
+    strict = await startTlsRedis(authority, localhost, true);
+  });
+  after(() => authority?.remove());
+
+  const url = (server) => `rediss://localhost:${server.tlsPort}`;
+
+  /** Waits until the server has told that its broker is lost, and that nobody subscribed. */
+  async function refused(options, server) {
+    await serving([options], [], async (clients, [program]) => {
+      await eventually(async () => /what="down"\} 1\n/.test((await request(program.port, "GET", "/metrics")).body.toString()));
+      assert.match(await server.ask("PUBSUB NUMSUB socket.io-request#/#"), /:0\r\n$/);
+      const saw = record(clients[0]);
+      await cmd(clients[0], "emit", { event: "here" });
+      await eventually(() => saw.length === 1);
+    });
+  }
+
+  test("two servers of ours and an official one do everything", async () => {
+    const tls = { caFile: authority.cert };
+    const official = { REDIS_URL: url(redis), REDIS_CA: authority.cert };
+    await serving([{ url: url(redis), tls }, { url: `rediss://127.0.0.1:${redis.tlsPort}`, tls }], [official], everything);
+  });
+
+  test("an authority that is not trusted is refused", () => refused({ url: url(redis) }, redis));
+
+  test("a certificate of another name is refused", async () => {
+    const other = await startTlsRedis(authority, elsewhere);
+    await refused({ url: url(other), tls: { caFile: authority.cert } }, other);
+  });
+
+  test("a certificate is shown to a Redis that asks for one", async () => {
+    const tls = { caFile: authority.cert, certFile: guest.cert, keyFile: guest.key };
+    await serving([{ url: url(strict), tls }, { url: url(strict), tls }], [], everything);
+    await refused({ url: url(strict), tls: { caFile: authority.cert } }, strict);
+  });
+});
+
+describe("a Redis Cluster", () => {
+  let cluster;
+  before(async () => (cluster = await RedisCluster.start()));
+  after(() => cluster?.remove());
+
+  everyOperation({
+    title: "servers on whichever nodes they are",
+    // The official server publishes each channel at the node that its name belongs to.
+    order: false,
+    env: () => ({
+      ADAPTER: "redis",
+      ADAPTER_OPTIONS: JSON.stringify({ nodes: cluster.urls, requestsTimeout: 600 }),
+      REDIS_URL: cluster.urls.join(),
+    }),
+  });
+
+  test("the official emitter is heard", async () => {
+    const publisher = createCluster({ rootNodes: cluster.urls.map((url) => ({ url })) });
+    await publisher.connect();
+    await serving([{ nodes: cluster.urls }, { nodes: cluster.urls }], [], async (clients) => {
+      await counted(clients, 2);
+      const saw = clients.map(record);
+      for (let count = 0; count < 20; count += 1) new Emitter(publisher).emit("outside", count);
+      const sum = (events) => events.reduce((total, [, number]) => total + number, 0);
+      await eventually(() => saw.every((events) => events.length === 20 && sum(events) === 190));
+    });
+    await publisher.disconnect();
+  });
+
+  test("what one server sends arrives in its order", async () => {
+    await serving([{ nodes: cluster.urls }, { nodes: cluster.urls }], [], async (clients) => {
+      await counted(clients, 2);
+      const saw = record(clients[1]);
+      await cmd(clients[0], "socketsJoin", { rooms: ["a", "b", "c"] });
+      await eventually(async () => (await cmd(clients[1], "fetchSockets", { to: ["c"] })).length === 2);
+      const emits = Array.from({ length: 300 }, (_, count) => {
+        return cmd(clients[0], "emit", { event: "count", args: [count], to: ["abc"[count % 3]] });
+      });
+      await Promise.all(emits);
+      await eventually(() => saw.length === 300);
+      assert.deepEqual(saw.map(([, count]) => count), emits.map((_, count) => count));
+    });
+  });
+
+  test("a Redis that is in no cluster, and nodes that are not there, are passed over", async () => {
+    const [alone, nobody] = [await startRedis(), "redis://127.0.0.1:1"];
+    await serving([{ nodes: [alone.url, cluster.urls[0]] }, { nodes: [nobody, nobody, cluster.urls[1]] }], [], everything);
+  });
+
+  test("a master is demoted, then one is killed: servers move, and act as one again", async () => {
+    const replicas = await Promise.all(cluster.nodes.map((node) => cluster.addReplica(node)));
+    await serving([{ nodes: cluster.urls }, { nodes: cluster.urls }, { nodes: cluster.urls }], [], async (clients) => {
+      await counted(clients, 3);
+      await eventually(async () => (await replicas[0].ask("CLUSTER FAILOVER")).startsWith("+OK"));
+      const nobody = async () => (await cluster.nodes[0].ask("PUBSUB NUMSUB socket.io-request#/#")).endsWith(":0\r\n");
+      // Counting shows a server where it is.
+      await eventually(async () => (await counted(clients, 3)) || nobody(), 10_000);
+      await everything(clients);
+      await cluster.nodes[1].kill();
+      await eventually(async () => (await replicas[1].ask("ROLE")).includes("master"), 20_000);
+      await everything(clients);
+    });
+  });
+});
