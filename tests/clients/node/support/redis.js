@@ -50,6 +50,15 @@ export class Redis {
     });
   }
 
+  /** Lets it stand still, and go on. */
+  pause() {
+    this.child.kill("SIGSTOP");
+  }
+
+  resume() {
+    this.child.kill("SIGCONT");
+  }
+
   /** Ends it as a crash would. */
   async kill() {
     this.child.kill("SIGCONT");
