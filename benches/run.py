@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import brokers
+import cluster
 import hold
 import report
 import servers
@@ -42,6 +44,8 @@ def main():
     options = parse_options()
     descriptors = raise_descriptor_limit()
     load = servers.build_load(options.build_dir)
+    if options.cluster:
+        return cluster.run(load, options)
     started = build_servers(options)
     idle_connections = min(IDLE_CONNECTIONS, descriptors - SPARE_DESCRIPTORS)
     runs = []
@@ -71,6 +75,9 @@ def parse_options():
     parser.add_argument("--scenarios", type=names(SCENARIOS), default=DEFAULT_SCENARIOS, help=f"of {','.join(SCENARIOS)}")
     known = tuple(servers.BUILDERS)
     parser.add_argument("--servers", type=names(known), default=servers.USUAL, help=f"of {','.join(known)}")
+    kinds, scenarios = tuple(brokers.KINDS), tuple(cluster.SCENARIOS)
+    parser.add_argument("--cluster", type=names(kinds), default=(), help=f"measure pairs of servers instead, over {','.join(kinds)}")
+    parser.add_argument("--cluster-scenarios", type=names(scenarios), default=scenarios, help=f"of {','.join(scenarios)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run, the medians and the figures there")
     default = servers.ROOT / "target" / "bench"
     parser.add_argument("--build-dir", type=Path, default=default, help="where programs are built (target/bench)")

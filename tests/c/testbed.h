@@ -76,7 +76,7 @@ sockeye_bytes *json_rooms(text array, struct arena *arena, size_t *count);
 
 /* ---- what waits for a token: testbed_pending.c ---------------------------------------------------------------------------- */
 
-enum pending_kind { PENDING_FREE, PENDING_ASK, PENDING_RESPONSES, PENDING_FETCH, PENDING_REMOTE, PENDING_REMOTE_ACK, PENDING_COUNT };
+enum pending_kind { PENDING_FREE, PENDING_ASK, PENDING_RESPONSES, PENDING_FETCH, PENDING_REMOTE, PENDING_REMOTE_ACK, PENDING_COUNT, PENDING_FETCH_COUNT };
 
 struct pending {
     enum pending_kind kind;

@@ -168,6 +168,13 @@ static sockeye_result cmd_fetch(struct cmd *cmd)
     return await(cmd, sockeye_sockets_fetch(cmd->bed->engine, &cmd->target, &token), PENDING_FETCH, &token);
 }
 
+/* For benchmarks: a client that is told of all sockets would cost more than the servers that find them. */
+static sockeye_result cmd_fetch_count(struct cmd *cmd)
+{
+    sockeye_token token = 0;
+    return await(cmd, sockeye_sockets_fetch(cmd->bed->engine, &cmd->target, &token), PENDING_FETCH_COUNT, &token);
+}
+
 static sockeye_result cmd_join(struct cmd *cmd)
 {
     size_t count;
@@ -331,6 +338,7 @@ static const struct {
     {"\"socketEmit\"", cmd_socket_emit},
     {"\"emitAck\"", cmd_emit_ack},
     {"\"fetchSockets\"", cmd_fetch},
+    {"\"fetchCount\"", cmd_fetch_count},
     {"\"remote\"", cmd_remote},
     {"\"socketsJoin\"", cmd_join},
     {"\"socketsLeave\"", cmd_leave},

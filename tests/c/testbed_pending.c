@@ -2,6 +2,7 @@
  * table; an entry is freed by its final event, which the engine promises for every token, also on timeout and close. */
 #include "testbed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,6 +200,17 @@ static void fetch_done(struct testbed *bed, struct pending *fetch, text sockets)
     free(all);
 }
 
+static void fetch_counted(struct testbed *bed, struct pending *fetch, text sockets)
+{
+    char number[24];
+    size_t count = 0;
+    text socket;
+    for (struct args args = args_of(sockets); args_next(&args, &socket);)
+        count++;
+    int len = snprintf(number, sizeof number, "%zu", count);
+    reply_ok(bed, fetch->reply, (text){number, (size_t)len}, NULL, 0);
+}
+
 /* An ACK, SERVER_ACK or SOCKETS event: gives its request what it waited for. */
 void pending_complete(struct testbed *bed, const sockeye_event *ev)
 {
@@ -221,6 +233,8 @@ void pending_complete(struct testbed *bed, const sockeye_event *ev)
         reply_ok(bed, pending->reply, json_or(json_at(data_of(ev), "/count"), "null"), NULL, 0);
     else if (pending->kind == PENDING_FETCH)
         fetch_done(bed, pending, data_of(ev));
+    else if (pending->kind == PENDING_FETCH_COUNT)
+        fetch_counted(bed, pending, data_of(ev));
     else if (cmd_remote_found(bed, pending, data_of(ev)))
         return; /* it waits for another token now */
     pending_free(pending);

@@ -1,4 +1,5 @@
-//! Scenarios in which each client talks to itself through the server: `echo`, `binary` and `latency`.
+//! Scenarios in which each client talks to itself through the server: `echo`, `binary` and `latency`; and `fetch`, in which the first client asks
+//! for the number of all, and the others do nothing.
 //!
 //! `echo` alternates an event that comes back as an event and one that comes back as an ack; `binary` sends an event with
 //! one attachment. Closed loop: a client sends a new burst when its last one is answered in full, so that every server
@@ -7,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::latencies::Latencies;
 use crate::message::{ACK_ID, Message, binary_payload, mismatch, text_payload};
 use crate::net::{Handler, Outbox};
 use crate::run::Workload;
@@ -37,36 +39,8 @@ enum Pace {
         start: Instant,
         /// Messages sent so far, over all clients.
         issued: u64,
-        latencies: Latencies,
         measuring: bool,
     },
-}
-
-/// How long answers took, of those that the generator was there to send and to receive.
-#[derive(Default)]
-struct Latencies {
-    ns: Vec<u64>,
-    /// Those of the turn in progress begin here.
-    turn: usize,
-    /// What was due before waited for the generator, not for the server.
-    not_before: Option<Instant>,
-    left_out: u64,
-}
-
-impl Latencies {
-    fn add(&mut self, due: Instant) {
-        if self.not_before.is_some_and(|time| due < time) {
-            self.left_out += 1;
-        } else {
-            self.ns.push(due.elapsed().as_nanos() as u64);
-        }
-    }
-
-    fn absent(&mut self, now: Instant) {
-        self.left_out += (self.ns.len() - self.turn) as u64;
-        self.ns.truncate(self.turn);
-        self.not_before = Some(now);
-    }
 }
 
 /// The scenario; see the module.
@@ -75,6 +49,7 @@ pub struct Echo {
     exchanges: Vec<Exchange>,
     clients: Vec<Client>,
     pace: Pace,
+    latencies: Latencies,
     delivered: u64,
     stopped: bool,
 }
@@ -98,27 +73,31 @@ impl Echo {
             interval: Duration::from_nanos(1_000_000_000 / rate),
             start: Instant::now(),
             issued: 0,
-            latencies: Latencies::default(),
             measuring: false,
         };
         Self::new(vec![event(bytes)], clients, pace)
     }
 
-    fn new(exchanges: Vec<Exchange>, clients: usize, pace: Pace) -> Self {
-        Self { exchanges, clients: vec![Client::default(); clients], pace, delivered: 0, stopped: false }
+    /// The first client lets its server fetch the sockets of all servers, one time after the other.
+    pub fn fetch(clients: usize) -> Self {
+        let send = format!("42{ACK_ID}[\"cmd\",{{\"op\":\"fetchCount\"}}]");
+        let due = format!("43{ACK_ID}[{{\"ok\":true,\"result\":{clients}}}]");
+        let exchange = Exchange {
+            send: vec![Message::frame(Opcode::Text, send.as_bytes())],
+            due: vec![(Opcode::Text, Message::plain(due.as_bytes()))],
+        };
+        Self::new(vec![exchange], 1, Pace::Closed { in_flight: 1 })
     }
 
-    /// Latencies of the measured window in ascending order, nanoseconds from the time when a message was *due* to be
-    /// sent, so that a server that falls behind cannot hide it; and how many are not among them, since the generator itself
-    /// was interrupted between their due time and their answer. Empty in a closed loop.
-    pub fn latencies_ns(&mut self) -> (&[u64], u64) {
-        match &mut self.pace {
-            Pace::Closed { .. } => (&[], 0),
-            Pace::Open { latencies, .. } => {
-                latencies.ns.sort_unstable();
-                (&latencies.ns, latencies.left_out)
-            }
-        }
+    fn new(exchanges: Vec<Exchange>, clients: usize, pace: Pace) -> Self {
+        let (clients, latencies) = (vec![Client::default(); clients], Latencies::default());
+        Self { exchanges, clients, pace, latencies, delivered: 0, stopped: false }
+    }
+
+    /// Latencies of the measured window, from the time when a message was *due* to be sent, so that a server that falls behind cannot hide
+    /// it. Empty in a closed loop.
+    pub fn latencies(&mut self) -> &mut Latencies {
+        &mut self.latencies
     }
 
     fn send(&mut self, id: usize, out: &mut Outbox) {
@@ -131,7 +110,9 @@ impl Echo {
     }
 
     fn message(&mut self, id: usize, frame: Frame<'_>, out: &mut Outbox) -> Result<(), Failure> {
-        let client = &mut self.clients[id];
+        let Some(client) = self.clients.get_mut(id) else {
+            return Err(mismatch(id, id, 0, frame.payload));
+        };
         let sequence = client.received;
         let kind = (sequence % self.exchanges.len() as u64) as usize;
         let due = &mut self.exchanges[kind].due;
@@ -161,8 +142,8 @@ impl Echo {
                     }
                 }
             }
-            Pace::Open { interval, start, latencies, measuring: true, .. } => {
-                latencies.add(*start + nth(*interval, sequence * clients + id as u64));
+            Pace::Open { interval, start, measuring: true, .. } => {
+                self.latencies.add(*start + nth(*interval, sequence * clients + id as u64));
             }
             Pace::Open { .. } => {}
         }
@@ -188,15 +169,11 @@ impl Workload for Echo {
     }
 
     fn absent(&mut self, now: Instant) {
-        if let Pace::Open { latencies, .. } = &mut self.pace {
-            latencies.absent(now);
-        }
+        self.latencies.absent(now);
     }
 
     fn tick(&mut self, now: Instant, out: &mut Outbox) {
-        if let Pace::Open { latencies, .. } = &mut self.pace {
-            latencies.turn = latencies.ns.len();
-        }
+        self.latencies.turn();
         loop {
             let clients = self.clients.len() as u64;
             let Pace::Open { interval, start, issued, .. } = &mut self.pace else {

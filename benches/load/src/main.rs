@@ -7,9 +7,9 @@
 //! | [`net`], [`sys`] | connections, and a loop that spins on epoll |
 //! | [`websocket`], [`http`] | the client half of both protocols |
 //! | [`message`] | messages with a stamp, and what to say about a wrong one |
-//! | [`join`] | handshakes |
+//! | [`join`], [`latencies`] | handshakes; how long answers took |
 //! | [`run`], [`mod@proc`] | warm-up, measured window, drain; CPU time and memory of the server |
-//! | [`echo`], [`fanout`], [`polling`], [`scale`] | the scenarios |
+//! | [`echo`], [`fanout`], [`polling`], [`relay`], [`scale`] | the scenarios |
 //!
 //! Exit status: 0, 1 if the server lost, duplicated, reordered or altered a message, 2 if the run could not be made.
 
@@ -18,11 +18,13 @@ mod failure;
 mod fanout;
 mod http;
 mod join;
+mod latencies;
 mod message;
 mod net;
 mod options;
 mod polling;
 mod proc;
+mod relay;
 mod run;
 mod scale;
 mod sys;
@@ -35,9 +37,11 @@ use std::process::ExitCode;
 use echo::Echo;
 use failure::Failure;
 use fanout::{Fanout, room_auth};
+use latencies::Latencies;
 use net::Net;
 use options::{Options, ROOMS, Scenario};
 use polling::Polling;
+use relay::{Relay, pair_auth};
 use run::{Measured, Workload};
 
 fn main() -> ExitCode {
@@ -56,7 +60,8 @@ fn main() -> ExitCode {
 
 /// Runs the scenario and returns the line to print.
 fn measure(options: &Options) -> Result<String, Failure> {
-    let mut net = Net::new(SocketAddr::from(([127, 0, 0, 1], options.port)))?;
+    let servers = options.ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port)));
+    let mut net = Net::new(servers.collect())?;
     let (clients, bytes) = (options.clients, options.payload);
     let in_flight = options.in_flight;
     match options.scenario {
@@ -64,11 +69,16 @@ fn measure(options: &Options) -> Result<String, Failure> {
         Scenario::Binary => measure_joined(&mut net, options, &mut Echo::binary(clients, in_flight, bytes)),
         Scenario::Latency => {
             let mut paced = Echo::paced(clients, options.rate, bytes);
-            let mut line = measure_joined(&mut net, options, &mut paced)?;
-            line.truncate(line.len() - 1);
-            let (sorted_ns, left_out) = paced.latencies_ns();
-            Ok(line + &percentiles(sorted_ns) + &format!(",\"left_out\":{left_out}}}"))
+            let line = measure_joined(&mut net, options, &mut paced)?;
+            Ok(with_percentiles(line, paced.latencies()))
         }
+        Scenario::Relay => {
+            join::join(&mut net, clients, pair_auth)?;
+            let mut relay = Relay::new(clients, options.rate, bytes);
+            let line = measure_ready(&mut net, options, &mut relay)?;
+            Ok(with_percentiles(line, relay.latencies()))
+        }
+        Scenario::Fetch => measure_joined(&mut net, options, &mut Echo::fetch(clients)),
         Scenario::Broadcast => {
             let mut all = Fanout::broadcast(clients, in_flight as usize, bytes);
             measure_joined(&mut net, options, &mut all)
@@ -112,9 +122,11 @@ fn line(scenario: &str, measured: &Measured) -> String {
     )
 }
 
-/// The JSON members for the percentiles of `sorted_ns`.
-fn percentiles(sorted_ns: &[u64]) -> String {
-    let mut text = String::new();
+/// The line with members for the percentiles of latencies, and how many were left out.
+fn with_percentiles(line: String, latencies: &mut Latencies) -> String {
+    let (sorted_ns, left_out) = latencies.sorted_ns();
+    let mut text = line;
+    text.pop();
     for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
         let last = sorted_ns.len().saturating_sub(1);
         let index = (last as f64 * share).round() as usize;
@@ -122,5 +134,6 @@ fn percentiles(sorted_ns: &[u64]) -> String {
         let us = ns as f64 / 1000.0;
         let _ = write!(text, ",\"{name}_us\":{us:.1}");
     }
+    let _ = write!(text, ",\"left_out\":{left_out}}}");
     text
 }

@@ -59,7 +59,8 @@ struct Connection {
 
 /// All connections of a run.
 pub struct Net {
-    server: SocketAddr,
+    /// Connections go to each in turn.
+    servers: Vec<SocketAddr>,
     epoll: Epoll,
     connections: Vec<Connection>,
     read_buffer: Vec<u8>,
@@ -67,9 +68,9 @@ pub struct Net {
 }
 
 impl Net {
-    pub fn new(server: SocketAddr) -> io::Result<Self> {
+    pub fn new(servers: Vec<SocketAddr>) -> io::Result<Self> {
         Ok(Self {
-            server,
+            servers,
             epoll: Epoll::new()?,
             connections: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES],
@@ -80,7 +81,7 @@ impl Net {
     /// Opens one more connection and returns its number: 0, 1, 2 and so on.
     pub fn open(&mut self) -> io::Result<usize> {
         let id = self.connections.len();
-        let stream = TcpStream::connect(self.server)?;
+        let stream = TcpStream::connect(self.servers[id % self.servers.len()])?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         self.epoll.add(stream.as_raw_fd(), id)?;

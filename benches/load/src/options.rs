@@ -13,7 +13,7 @@ const PAYLOAD_BYTES_MAX: usize = 60_000;
 pub const ROOMS: usize = 100;
 
 const USAGE: &str =
-    "usage: load echo|binary|broadcast|rooms|polling|idle|cycles|hold|latency --port PORT --pid PID [--pid PID ...]
+    "usage: load echo|binary|broadcast|rooms|polling|idle|cycles|hold|latency|relay|fetch --port PORT [--port PORT ...] --pid PID [--pid PID ...]
   [--clients N] [--in-flight N] [--payload BYTES] [--rate PER_SECOND] [--warmup SECONDS] [--seconds SECONDS]";
 
 /// What to do to the server.
@@ -28,10 +28,12 @@ pub enum Scenario {
     Cycles,
     Hold,
     Latency,
+    Relay,
+    Fetch,
 }
 
 impl Scenario {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Echo,
         Self::Binary,
         Self::Broadcast,
@@ -41,6 +43,8 @@ impl Scenario {
         Self::Cycles,
         Self::Hold,
         Self::Latency,
+        Self::Relay,
+        Self::Fetch,
     ];
 
     pub fn name(self) -> &'static str {
@@ -54,6 +58,8 @@ impl Scenario {
             Self::Cycles => "cycles",
             Self::Hold => "hold",
             Self::Latency => "latency",
+            Self::Relay => "relay",
+            Self::Fetch => "fetch",
         }
     }
 
@@ -65,6 +71,8 @@ impl Scenario {
             Self::Broadcast => (1000, 4, 64),
             Self::Rooms | Self::Latency => (1000, 1, 64),
             Self::Polling => (50, 1, 64),
+            Self::Relay => (100, 1, 64),
+            Self::Fetch => (10_000, 1, 0),
             Self::Idle | Self::Cycles | Self::Hold => (10_000, 0, 0),
         }
     }
@@ -73,12 +81,13 @@ impl Scenario {
 /// A run as the command line asks for it.
 pub struct Options {
     pub scenario: Scenario,
-    pub port: u16,
+    /// Where the servers of a cluster listen; most scenarios have one server.
+    pub ports: Vec<u16>,
     pub server: Server,
     pub clients: usize,
     pub in_flight: u64,
     pub payload: usize,
-    /// Messages a second over all clients, for `latency`.
+    /// Messages a second over all clients, for `latency` and `relay`.
     pub rate: u64,
     pub plan: Plan,
 }
@@ -92,7 +101,7 @@ impl Options {
         let (clients, in_flight, payload) = scenario.defaults();
         let mut options = Self {
             scenario,
-            port: 0,
+            ports: Vec::new(),
             server: Server { pids: Vec::new() },
             clients,
             in_flight,
@@ -109,9 +118,13 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let clients_min = if self.scenario == Scenario::Rooms { ROOMS } else { 1 };
+        let clients_min = match self.scenario {
+            Scenario::Rooms => ROOMS,
+            Scenario::Relay => 2,
+            _ => 1,
+        };
         let sends = self.in_flight > 0 || self.scenario.defaults().1 == 0;
-        let wrong = if self.port == 0 || self.server.pids.is_empty() {
+        let wrong = if self.ports.is_empty() || self.server.pids.is_empty() {
             USAGE.to_owned()
         } else if self.clients < clients_min {
             format!("--clients: at least {clients_min}")
@@ -127,7 +140,7 @@ impl Options {
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), Failure> {
         match option {
-            "--port" => self.port = number(option, value)?,
+            "--port" => self.ports.push(number(option, value)?),
             "--pid" => self.server.pids.push(number(option, value)?),
             "--clients" => self.clients = number(option, value)?,
             "--in-flight" => self.in_flight = number(option, value)?,
@@ -174,6 +187,12 @@ mod tests {
     #[test]
     fn every_room_needs_a_client() {
         assert!(parse("rooms --port 1 --pid 2 --clients 99").is_err());
+    }
+
+    #[test]
+    fn servers_of_a_cluster_are_listed() {
+        let options = parse("relay --port 3000 --port 3001 --pid 1 --pid 2").unwrap();
+        assert_eq!((options.ports, options.server.pids), (vec![3000, 3001], vec![1, 2]));
     }
 
     #[test]
