@@ -45,7 +45,7 @@ class Reason:
 class Client:
     """A client in a namespace."""
 
-    __slots__ = ("socket", "sid", "nsp", "namespace", "session", "environ", "rooms", "jobs", "held")
+    __slots__ = ("socket", "sid", "nsp", "namespace", "session", "environ", "rooms", "jobs", "is_in", "leaves")
 
     def __init__(self, socket: int, sid: str, nsp: int, namespace: str):
         self.socket = socket
@@ -56,8 +56,9 @@ class Client:
         self.environ: Optional[dict[str, Any]] = None
         # Those that it was in when it left.
         self.rooms: Optional[list[str]] = None
-        # Until it is let in: what is to be sent to it then. The engine would send it before its answer to CONNECT.
-        self.held: Optional[list[tuple[Any, ...]]] = []
+        # Whether it has joined. Who is to be disconnected before leaves then, with these flags: the engine ends what has begun.
+        self.is_in = False
+        self.leaves: Optional[int] = None
         # With `async_handlers=False`: what waits for its handler that runs.
         self.jobs: Any = None
 
@@ -138,8 +139,8 @@ class BaseServer(Registry):
         self._nsps: dict[int, str] = {}
         self._nsp_ids: dict[str, int] = {}
         self._asked: dict[int, Asked] = {}
-        # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, and
-        # what is held for clients.
+        # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, the
+        # jobs of clients, and whether they have joined.
         self._books = threading.RLock()
         self._has_pattern = False
 
@@ -194,6 +195,12 @@ class BaseServer(Registry):
     def _learn(self, nsp: int, name: str) -> None:
         self._nsps[nsp] = name
         self._nsp_ids[name] = nsp
+
+    def _unlearn(self, nsp: int, name: str) -> None:
+        self._nsps.pop(nsp, None)
+        # A client may have made it anew before this was told.
+        if self._nsp_ids.get(name) == nsp:
+            del self._nsp_ids[name]
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -252,14 +259,8 @@ class BaseServer(Registry):
         engine = self._running()
         try:
             if isinstance(result, BaseException) or result is False:
-                message = getattr(result, "message", "Connection rejected by server")
-                if isinstance(result, ConnectionRefusedError):
-                    # Python's own exception of this name.
-                    message = "Connection refused by server"
-                data = getattr(result, "data", None)
                 self._forget(client)
-                text = None if data is None else self._encode([data])[0][1:-1]
-                engine.reject(token, message, text)
+                engine.reject(token, *self._refusal(result))
             elif not self.always_connect:
                 engine.accept(token)
         except EngineError as error:
@@ -267,6 +268,27 @@ class BaseServer(Registry):
             self._forget(client)
             if error.code not in _LEFT:
                 self.logger.warning("a client could not be admitted: %s", error)
+
+    def _refusal(self, result: Any) -> tuple[str, Optional[bytes]]:
+        """The message and the data, as JSON, of the refusal that a result means."""
+        if isinstance(result, ConnectionRefusedError):
+            # Python's own exception of this name.
+            return "Connection refused by server", None
+        message, data = getattr(result, "message", "Connection rejected by server"), getattr(result, "data", None)
+        try:
+            return message, None if data is None else self._encode([data])[0][1:-1]
+        except Exception:
+            self.logger.exception("the data of a refusal cannot be sent")
+            return message, None
+
+    def _on_joined(self, event: Event) -> None:
+        client = self._clients.get(event.socket)
+        if client is None:
+            return
+        with self._books:
+            client.is_in = True
+        if client.leaves is not None:
+            self._running().add(operation(_ffi.OP_DISCONNECT, client.socket, flags=client.leaves))
 
     # ---- targets and operations -----------------------------------------------------------------------------------------------
 
@@ -305,29 +327,17 @@ class BaseServer(Registry):
                 return False
             target = self._target(to, skip, namespace, local=local)
             engine.add((_ffi.OP_BROADCAST, 0, 0, event, payload, attachments, flags, target, ()))
-        elif client.held is None:
-            engine.add((_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
         else:
-            self._add_when_in(client, (_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
+            engine.add((_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
         return True
 
-    def _add_when_in(self, client: Client, op: tuple[Any, ...]) -> None:
-        """Adds an operation on a client now, or when it is let in."""
+    def _add_disconnect(self, client: Client, flags: int = 0) -> None:
+        """Adds the end of a client: now, or when it is let in."""
         with self._books:
-            if client.held is not None:
-                client.held.append(op)
+            if not client.is_in:
+                client.leaves = flags
                 return
-        self._running().add(op)
-
-    def _let_in(self, event: Event) -> None:
-        """After a CONNECT event: what was held for the client is sent."""
-        client = self._clients.get(event.socket)
-        if client is not None:
-            with self._books:
-                for op in client.held or ():
-                    self._running().add(op)
-                # Only now, so that what other threads emit meanwhile stands behind.
-                client.held = None
+        self._running().add(operation(_ffi.OP_DISCONNECT, client.socket, flags=flags))
 
     def _add_ack(self, token: int, result: Any) -> None:
         payload, attachments = self._encode(arguments(result))

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from . import _ffi
 from ._base import BaseServer, Client, NotHandled
-from ._engine import Event, operation
+from ._engine import Event
 from ._registry import Route
 from .exceptions import EngineError
 
@@ -46,7 +46,7 @@ class Dispatcher(BaseServer):
         if event.kind == _ffi.EVENT_ACK:
             self._on_ack(event)
         elif event.kind == _ffi.EVENT_CONNECT:
-            self._let_in(event)
+            self._on_joined(event)
         elif event.kind == _ffi.EVENT_AUTHORIZE:
             self._on_connect(event)
         elif event.kind == _ffi.EVENT_DISCONNECTING:
@@ -57,6 +57,8 @@ class Dispatcher(BaseServer):
             self._on_disconnect(event)
         elif event.kind == _ffi.EVENT_NAMESPACE:
             self._learn(event.nsp, event.name)
+        elif event.kind == _ffi.EVENT_NAMESPACE_GONE:
+            self._unlearn(event.nsp, event.name)
         elif event.kind == _ffi.EVENT_SOCKETS:
             self._on_sockets(event)
         elif event.kind == _ffi.EVENT_HTTP and self._http is not None:
@@ -89,7 +91,7 @@ class Dispatcher(BaseServer):
         if not hasattr(result, "message") and not isinstance(result, ConnectionRefusedError):
             self._report(result, "the handler of 'connect'")
         if self.always_connect and (isinstance(result, BaseException) or result is False):
-            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket))
+            self._add_disconnect(client)
         else:
             self._decide(client, token, result)
 
@@ -113,7 +115,7 @@ class Dispatcher(BaseServer):
         elif token and result is not NotHandled:
             try:
                 self._add_ack(token, result)
-            except (TypeError, ValueError, RecursionError) as error:
+            except Exception as error:
                 self._report(error, f"the acknowledgement of {name!r}")
 
     def _report(self, result: Any, what: str) -> None:

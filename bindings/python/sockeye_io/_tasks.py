@@ -50,27 +50,27 @@ class Runner:
     @types.coroutine
     def _drive(self) -> Any:
         jobs = self._jobs
-        while jobs:
-            handler, args, done, a, b = jobs.popleft()
-            context = contextvars.copy_context()
-            try:
-                coroutine = handler(*args)
-                awaited = context.run(coroutine.send, None)
-            except StopIteration as end:
-                done(end.value, a, b)
-            except (Exception, asyncio.CancelledError) as error:
-                done(error, a, b)
-            except BaseException:
-                # SystemExit and KeyboardInterrupt end the loop; should it run on, so do the others.
-                self._hand_over()
-                raise
-            else:
-                self._hand_over()
-                self._after_turn()
-                yield from self._keep(coroutine, context, awaited, done, a, b)
-                return
-        self._driving = False
-        self._after_turn()
+        kept = None
+        try:
+            while jobs:
+                handler, args, done, a, b = jobs.popleft()
+                context = contextvars.copy_context()
+                try:
+                    coroutine = handler(*args)
+                    awaited = context.run(coroutine.send, None)
+                except StopIteration as end:
+                    done(end.value, a, b)
+                except (Exception, asyncio.CancelledError) as error:
+                    done(error, a, b)
+                else:
+                    kept = coroutine, context, awaited, done, a, b
+                    break
+        finally:
+            # Also where SystemExit or KeyboardInterrupt end the loop: should it run on, so do the others.
+            self._hand_over()
+            self._after_turn()
+        if kept is not None:
+            yield from self._keep(*kept)
 
     def _keep(self, coroutine: Any, context: contextvars.Context, awaited: Any, done: Callable[..., Any], a: Any, b: Any) -> Any:
         """The rest of one handler: what it awaits the task awaits, and what comes of that goes to it."""

@@ -304,7 +304,7 @@ class AsyncServer(Dispatcher):
         """
         client = self._sids.get(sid)
         if client is not None:
-            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent)))
+            self._add_disconnect(client, close_flags(close, silent))
             self._due()
 
     async def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:

@@ -157,8 +157,8 @@ class Server(Dispatcher):
             self._run_job(*job)
             job = self._next_job(client)
 
-    def _let_in(self, event: Event) -> None:
-        super()._let_in(event)
+    def _on_joined(self, event: Event) -> None:
+        super()._on_joined(event)
         self._running().flush()
 
     def _decided(self, result: Any, client: Client, token: int) -> None:
@@ -260,7 +260,7 @@ class Server(Dispatcher):
         """
         client = self._sids.get(sid)
         if client is not None:
-            self._add_when_in(client, operation(_ffi.OP_DISCONNECT, client.socket, flags=close_flags(close, silent)))
+            self._add_disconnect(client, close_flags(close, silent))
             self._running().flush()
 
     def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:

@@ -286,3 +286,31 @@ def test_a_client_may_be_disconnected_by_its_connect_handler(host):
     raw = opened(host)
     assert [raw.recv()[:2] for _ in range(2)] == ["40", "41"]
     raw.close()
+
+
+def test_a_refusal_whose_data_cannot_be_sent_is_one_all_the_same(host, connect, caplog):
+    def on_connect(sid, environ, auth):
+        if auth:
+            raise sockeye_io.ConnectionRefusedError("no", object())
+
+    host.sio.on("connect", host.handler(on_connect))
+    host.sio.on("alive", host.handler(lambda sid: True))
+    host.start()
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        connect(host, auth={"any": 1})
+    assert "cannot be sent" in caplog.text
+    assert connect(host).call("alive") is True
+
+
+def test_namespaces_that_clients_made_end_if_asked_to(make, connect):
+    host = make(options={"cleanupEmptyChildNamespaces": True})
+    host.sio.on("where", host.handler(lambda namespace, sid: namespace), namespace="*")
+    host.start()
+    for _ in range(2):
+        client = connect(host, "/made")
+        assert client.call("where", namespace="/made") == "/made"
+        assert host.call("namespace_rooms", "/made")
+        client.disconnect()
+        eventually(lambda: "/made" not in host.sio._nsp_ids)
+        host.call("emit", "anybody", namespace="/made")
+    assert set(host.sio._nsps.values()) == {"/"}
