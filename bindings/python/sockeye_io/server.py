@@ -278,9 +278,11 @@ class Server(Dispatcher):
     def get_session(self, sid: str, namespace: Optional[str] = None) -> dict[str, Any]:
         """The session of a client: what was saved, at first an empty dict."""
         client = self._client(sid, namespace)
-        if client.session is None:
-            client.session = {}
-        return client.session
+        with self._books:
+            # Not twice, by two handlers at the same time.
+            if client.session is None:
+                client.session = {}
+            return client.session
 
     def save_session(self, sid: str, session: dict[str, Any], namespace: Optional[str] = None) -> None:
         """Keeps a dict with a client, until it leaves."""

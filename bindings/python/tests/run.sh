@@ -21,6 +21,11 @@ fi
 failed=0
 (cd "$here/.." && PYTHONPATH=. "$venv/bin/pytest" -q -p no:cacheprovider) || failed=1
 
+# python-socketio's clients on the package's testbed.
+(cd "$root/tests/clients/python" &&
+    PATH="$venv/bin:$PATH" TESTBED="$here/testbed.py" DELIVERIES=poll,thread "$venv/bin/pytest" -q -p no:cacheprovider test_sync_client.py test_async_client.py) ||
+    failed=1
+
 # What the C testbed is held to, but for what the package does not offer (bare Engine.IO, options of the environment).
 log="$root/target/python-clients.log"
 (cd "$root/tests/clients/node" &&
