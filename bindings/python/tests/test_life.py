@@ -298,6 +298,16 @@ def test_a_library_that_does_not_fit_is_refused(tmp_path):
     assert ended.returncode == 1 and "older than this package" in ended.stderr
 
 
+@pytest.mark.parametrize("kind, spared", [("Server", "asyncio inspect concurrent.futures urllib.parse mimetypes"), ("AsyncServer", "mimetypes queue")])
+def test_a_server_listens_without_what_it_needs_later(kind, spared):
+    start = "asyncio.run(sio.start(port=0))" if kind == "AsyncServer" else "sio.start(port=0)"
+    first = "import asyncio\n" if kind == "AsyncServer" else ""
+    text = f"{first}import sys\nbefore = set(sys.modules)\nimport sockeye_io\nsio = sockeye_io.{kind}()\n{start}\nprint(*set(sys.modules) - before)"
+    loaded = script(text).stdout.split()
+    assert f"sockeye_io.{'async_server' if kind == 'AsyncServer' else 'server'}" in loaded
+    assert not set(loaded) & set(spared.split())
+
+
 def test_what_there_is_not_is_refused_by_name():
     for options in ({"client_manager": object()}, {"serializer": "msgpack"}, {"cors_allowed_origins": lambda origin: True},
                     {"cookie": {"name": "io", "secure": lambda: True}}):  # fmt: skip
@@ -305,5 +315,10 @@ def test_what_there_is_not_is_refused_by_name():
             sockeye_io.AsyncServer(**options)
     with pytest.raises(TypeError):
         sockeye_io.AsyncServer(ping_intervall=3)
+    with pytest.raises(AttributeError, match="app=app"):
+        sockeye_io.ASGIApp  # noqa: B018
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        sockeye_io.nothing_like_it  # noqa: B018
+    assert {"AsyncServer", "Server", "Namespace"} <= set(dir(sockeye_io))
     with pytest.raises(EngineError, match="pingInterval"):
         sockeye_io.Server(ping_interval=10**9).start(port=0)
