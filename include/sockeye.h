@@ -159,6 +159,11 @@
 // gets another id, and NAMESPACE may be told before this.
 #define SOCKEYE_EVENT_NAMESPACE_GONE 26
 
+// What HTTP_REQUEST, NAMESPACE_REQUEST, AUTHORIZE or HTTP asked with this `token` needs no answer any more; one that comes yet is STALE.
+// `status` GONE or CLOSED: the client left, for the reason `name` (AUTHORIZE: `socket` leaves without CONNECT and DISCONNECT); TIMEOUT:
+// the host took longer than `connectTimeout`.
+#define SOCKEYE_EVENT_WITHDRAWN 27
+
 // `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 // `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered
 // with 504 if the host does not within `connectTimeout`, and with 503 without an event while the default queue is full.

@@ -109,6 +109,10 @@ pub const SOCKEYE_EVENT_ADAPTER_UP: u32 = 25;
 /// is no more. `nsp` is its id, which means nothing from now on, `name` its name, `status` the pattern's id. If a client makes it anew it
 /// gets another id, and NAMESPACE may be told before this.
 pub const SOCKEYE_EVENT_NAMESPACE_GONE: u32 = 26;
+/// What HTTP_REQUEST, NAMESPACE_REQUEST, AUTHORIZE or HTTP asked with this `token` needs no answer any more; one that comes yet is STALE.
+/// `status` GONE or CLOSED: the client left, for the reason `name` (AUTHORIZE: `socket` leaves without CONNECT and DISCONNECT); TIMEOUT:
+/// the host took longer than `connectTimeout`.
+pub const SOCKEYE_EVENT_WITHDRAWN: u32 = 27;
 
 /// `SOCKEYE_OPT_HTTP_EVENTS`: a request that is the host's to answer, by `token` with `sockeye_http_respond`. `name` is the target, `data`
 /// `{"method","headers","address","secure"}` with the headers as Node shows them, the body (if any) the one attachment. It is answered

@@ -136,7 +136,10 @@ impl Shard {
                 let cause = Cause::because(Reason::TransportError, "poll connection closed prematurely");
                 self.end_session(session, &cause, End::Abrupt);
             }
-            Role::Deciding { token, .. } => self.server.withdraw(token),
+            Role::Deciding { token, .. } => {
+                let server = self.server.clone();
+                server.withdraw(token, reason.text(), &mut self.context());
+            }
             Role::Body(incoming) => self.post_lost(key, &incoming.head),
             Role::Stalled(held) => self.post_lost(key, &held.head),
             Role::Head | Role::Closing => {}

@@ -367,7 +367,7 @@ impl Connection {
             self.leave(cx, &socket, cause);
         }
         for token in self.waiting.drain(..) {
-            cx.server.withdraw(token);
+            cx.server.withdraw(token, cause.reason.text(), cx);
         }
     }
 

@@ -26,6 +26,7 @@ pub const EVENT_CLOSING: u32 = 23;
 pub const EVENT_ADAPTER_DOWN: u32 = 24;
 pub const EVENT_ADAPTER_UP: u32 = 25;
 pub const EVENT_NAMESPACE_GONE: u32 = 26;
+pub const EVENT_WITHDRAWN: u32 = 27;
 
 /// One reply of several.
 pub const FLAG_PARTIAL: u32 = 1;

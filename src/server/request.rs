@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use super::adapter::Asker;
 use super::client::Client;
+use super::connection::{Context, event_of};
+use super::event::EVENT_WITHDRAWN;
 use super::namespace::Namespace;
 use super::socket::Socket;
+use crate::queue::Event;
 
 /// What is to be decided.
 #[derive(Clone)]
@@ -40,4 +43,19 @@ pub enum Decision {
 pub struct Pending {
     pub id: u64,
     pub request: Request,
+}
+
+impl Pending {
+    /// Tells the host that it need not decide any more: the client left for `reason`, or the time is over.
+    pub fn tell_withdrawn(&self, reason: &str, status: i32, cx: &mut Context<'_>) {
+        let event = Event { kind: EVENT_WITHDRAWN, ..Event::default() };
+        let (queue, event) = match &self.request {
+            Request::Socket(socket) => (&socket.nsp.queue, event_of(EVENT_WITHDRAWN, socket, cx.now_us)),
+            Request::Namespace { parent, .. } => (&parent.queue, Event { nsp: parent.id, ..event }),
+            Request::Handshake { .. } | Request::Http { .. } => (cx.server.queue(), event),
+            // That is another server's concern, which has a patience of its own.
+            Request::Reply(_) => return,
+        };
+        cx.out.push(queue, &Event { token: self.id, name: reason, status, time_us: cx.now_us, ..event });
+    }
 }

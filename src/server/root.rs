@@ -16,7 +16,7 @@ use super::connection::{Context, acknowledgement_expired};
 use super::deadlines::Due;
 use super::drain::Draining;
 use super::error::{Code, Error};
-use super::event::{EVENT_CLOSED, STATUS_CLOSED, STATUS_TIMEOUT};
+use super::event::{EVENT_CLOSED, STATUS_CLOSED, STATUS_GONE, STATUS_TIMEOUT};
 use super::local;
 use super::log::Log;
 use super::mailbox::Mailbox;
@@ -250,9 +250,12 @@ impl Server {
         Some(pending.id)
     }
 
-    /// Nobody waits for this decision any more.
-    pub fn withdraw(&self, token: u64) {
-        self.requests.remove(token);
+    /// Nobody waits for this decision any more, for the client left: a host that has not decided is told.
+    pub fn withdraw(&self, token: u64, reason: &str, cx: &mut Context<'_>) {
+        if let Some(pending) = self.requests.remove(token) {
+            let status = if self.is_open() { STATUS_GONE } else { STATUS_CLOSED };
+            pending.tell_withdrawn(reason, status, cx);
+        }
     }
 
     /// The host decided.
@@ -297,7 +300,7 @@ impl Server {
     /// Drops what commands, timers and decisions still hold, so that nothing keeps itself alive once the threads have ended.
     pub fn clear(&self) {
         self.mailboxes.iter().for_each(|mailbox| mailbox.clear());
-        self.requests.all().iter().for_each(|pending| self.withdraw(pending.id));
+        self.requests.all().iter().for_each(|pending| drop(self.requests.remove(pending.id)));
     }
 
     /// The engine closes: broadcasts that wait for replies get none.
@@ -341,6 +344,7 @@ impl Server {
                 Some(Due::LogSummary) => self.log_left_out(cx.now_us),
                 Some(Due::Request(token)) => {
                     if let Some(pending) = self.requests.remove(token) {
+                        pending.tell_withdrawn("", STATUS_TIMEOUT, cx);
                         self.hand_over(&pending, Decision::Expired);
                     }
                 }

@@ -148,6 +148,62 @@ static int is_room(const sockeye_event *event, sockeye_result status, const char
     return event->status == status && is_text(event->name_ptr, event->name_len, room) && (!socket || event->socket == socket);
 }
 
+/* A client that leaves before the host decides, and a host that takes too long. */
+static void withdrawn(void)
+{
+    sockeye_options options = default_options();
+    options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
+    options.connect_timeout_ms = 100;
+    struct server server = server_new(&options);
+    sockeye_nsp_options ask = nsp_options_of(SOCKEYE_NSP_AUTHORIZE, NULL), ask_first = nsp_options_of(SOCKEYE_NSP_ASK, NULL);
+    sockeye_nsp nsp = 0, pattern = 0;
+    NEED(sockeye_namespace(server.engine, "/", 1, &ask, &nsp) == SOCKEYE_OK);
+    NEED(sockeye_namespace_pattern(server.engine, "^/game-", 7, &ask_first, &pattern) == SOCKEYE_OK);
+    server_listen(&server);
+    close(http_begin(server.port, POLLING));
+    sockeye_event asked = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    sockeye_token token = asked.token;
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
+    CHECK("WITHDRAWN tells that a peer went before its handshake was decided", event.token == token && event.status == SOCKEYE_ERR_GONE);
+    GIVES("deciding is stale then", SOCKEYE_ERR_STALE, sockeye_accept(server.engine, token, 0, NULL, 0));
+
+    int fd = http_begin(server.port, POLLING);
+    token = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST).token;
+    event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
+    CHECK("or that the time is over", event.token == token && event.status == SOCKEYE_ERR_TIMEOUT && event.name_len == 0);
+    GIVES("which refuses it", 403, http_end(fd));
+    server_end(&server);
+
+    options = default_options();
+    server = server_new(&options);
+    NEED(sockeye_namespace(server.engine, "/", 1, &ask, &nsp) == SOCKEYE_OK);
+    NEED(sockeye_namespace_pattern(server.engine, "^/game-", 7, &ask_first, &pattern) == SOCKEYE_OK);
+    server_listen(&server);
+    char answer[256];
+    fd = ws_open(server.port, "/socket.io/?EIO=4&transport=websocket");
+    NEED(fd >= 0 && ws_recv(fd, answer, sizeof answer) > 0 && ws_send(fd, "40") == 0 && ws_send(fd, "40/game-1,") == 0);
+    asked = server_next(&server, SOCKEYE_EVENT_AUTHORIZE);
+    sockeye_token join = asked.token, name = server_next(&server, SOCKEYE_EVENT_NAMESPACE_REQUEST).token;
+    sockeye_socket socket = asked.socket;
+    close(fd);
+    event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
+    CHECK("AUTHORIZE is withdrawn with its socket and the reason",
+          event.token == join && event.socket == socket && event.nsp == nsp && is_text(event.name_ptr, event.name_len, "transport close"));
+    event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
+    CHECK("NAMESPACE_REQUEST with its pattern", event.token == name && event.nsp == pattern && event.status == SOCKEYE_ERR_GONE);
+    GIVES("its socket is gone", SOCKEYE_ERR_STALE, sockeye_socket_set_user(server.engine, socket, 1));
+
+    fd = ws_open(server.port, "/socket.io/?EIO=4&transport=websocket");
+    NEED(fd >= 0 && ws_recv(fd, answer, sizeof answer) > 0 && ws_send(fd, "40") == 0);
+    token = server_next(&server, SOCKEYE_EVENT_AUTHORIZE).token;
+    sockeye_engine_close(server.engine, 0);
+    event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
+    CHECK("and all of them when the engine closes", event.token == token && event.status == SOCKEYE_ERR_CLOSED);
+    close(fd);
+    server_next(&server, SOCKEYE_EVENT_CLOSED);
+    NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
+}
+
 static void room_events(void)
 {
     struct server server = server_start();
@@ -211,6 +267,7 @@ int main(void)
     handshakes();
     dynamic_namespaces();
     accepted_but_gone();
+    withdrawn();
     refused_connections();
     room_events();
     bare_engine();
