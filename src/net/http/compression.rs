@@ -7,6 +7,7 @@
 use flate2::write::ZlibEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use serde::Deserialize;
+use std::cmp::Reverse;
 use std::io::Write;
 
 /// The size from which Engine.IO compresses a payload, in bytes: below, the coding's own bytes eat the gain.
@@ -77,33 +78,42 @@ impl HttpCompression {
 
 /// The best of `allowed` that the value of an `Accept-Encoding` header takes (RFC 9110 section 12.5.3).
 ///
-/// The highest quality wins; at equal quality the order of `allowed` decides (npm's negotiator looks at the order of the
-/// client there, which carries no meaning). Nothing acceptable gives [`Encoding::Identity`].
+/// The highest quality wins, then the one that the client names first, as in the official server; for those that it does not name the
+/// order of `allowed` decides. Nothing acceptable gives [`Encoding::Identity`].
 pub fn negotiate(accept_encoding: &[u8], allowed: &[Encoding]) -> Encoding {
-    let mut best = (0, Encoding::Identity);
+    let mut best = (Liking::default(), Encoding::Identity);
     for encoding in allowed {
-        let quality = quality(accept_encoding, encoding.name().unwrap_or("identity"));
-        if quality > best.0 {
-            best = (quality, *encoding);
+        let liking = liking(accept_encoding, encoding.name().unwrap_or("identity"));
+        if liking.thousandths > 0 && liking > best.0 {
+            best = (liking, *encoding);
         }
     }
     best.1
 }
 
-/// The quality of a coding in thousandths; `*` speaks for those that are not named.
-fn quality(accept_encoding: &[u8], name: &str) -> u16 {
-    let mut wildcard = 0;
-    for member in accept_encoding.split(|byte| *byte == b',') {
+/// How much a client wants a coding: what is compared first stands first.
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Liking {
+    /// Its quality.
+    thousandths: u16,
+    /// It has a name in the header, and how near to the start.
+    named: Option<Reverse<usize>>,
+}
+
+/// How much a client wants a coding; `*` speaks for those that are not named.
+fn liking(accept_encoding: &[u8], name: &str) -> Liking {
+    let mut wildcard = Liking::default();
+    for (at, member) in accept_encoding.split(|byte| *byte == b',').enumerate() {
         let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let coding = parts.next().unwrap_or_default();
         let named = coding.eq_ignore_ascii_case(name.as_bytes());
         if named || coding == b"*" {
             let weight = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
-            let quality = weight.map_or(1000, thousandths);
+            let thousandths = weight.map_or(1000, thousandths);
             if named {
-                return quality;
+                return Liking { thousandths, named: Some(Reverse(at)) };
             }
-            wildcard = quality;
+            wildcard = Liking { thousandths, named: None };
         }
     }
     wildcard
@@ -201,8 +211,11 @@ mod tests {
 
     #[test]
     fn the_best_accepted_coding_wins() {
-        let cases: [(&[u8], Encoding); 12] = [
-            (b"gzip, deflate, br, zstd", Encoding::Brotli),
+        let cases: [(&[u8], Encoding); 15] = [
+            (b"gzip, deflate, br, zstd", Encoding::Gzip),
+            (b"zstd, br, gzip", Encoding::Brotli),
+            (b"gzip;q=0.9, br", Encoding::Brotli),
+            (b"*, deflate", Encoding::Deflate),
             (b"gzip;q=1.0, br;q=0.9", Encoding::Gzip),
             (b"deflate", Encoding::Deflate),
             (b"DEFLATE", Encoding::Deflate),

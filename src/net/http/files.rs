@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn the_client_is_compressed_once() {
         let (_scratch, files) = client("coded");
-        let ask = || ask_client(&files, "GET", "/socket.io/socket.io.js", "Accept-Encoding: gzip, br\r\n").unwrap();
+        let ask = || ask_client(&files, "GET", "/socket.io/socket.io.js", "Accept-Encoding: br, gzip\r\n").unwrap();
         let (answer, body) = ask();
         assert!(answer.contains("\r\nContent-Encoding: br\r\n"));
         assert!(body.len() < SCRIPT.len());
