@@ -186,6 +186,11 @@ impl Connection {
         self.unsent.as_ref().map_or(0, |unsent| unsent.len())
     }
 
+    /// Whether the host carries its bytes.
+    pub fn is_fed(&self) -> bool {
+        matches!(self.stream, Stream::Fed(_))
+    }
+
     /// Whether bytes wait for the kernel.
     pub fn is_blocked(&self) -> bool {
         self.unsent.is_some()

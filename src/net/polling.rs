@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::connection::{Held, Role, Unread};
+use super::connection::{Connection, Held, Role, Unread};
 use super::http::response::{self, xss_protection_line};
 use super::http::{Compressor, Encoding, Head};
 use super::jsonp;
@@ -203,6 +203,10 @@ impl Shard {
             && let Active::Polling { post, .. } = &mut session.active
         {
             *post = None;
+        }
+        // A host that carries the answer hears first of what the request brought, so that its decisions come before the next request.
+        if self.connections.get(key).is_some_and(Connection::is_fed) {
+            self.out.deliver(true);
         }
         let xss = xss_protection_line(head);
         self.answer(key, head, |out, envelope| response::post_ok(out, xss, envelope));
