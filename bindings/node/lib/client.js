@@ -8,8 +8,8 @@ const { CLOSE } = require("./native");
 /** The header by which a handshake is found again among the requests that this process passed on. */
 const GUEST_HEADER = "x-sockeye-guest";
 
-/** Characters of a public id, which `info` begins with. */
-const ID_LEN = 20;
+/** No sockets. */
+const NONE = Object.freeze([]);
 
 const TRANSPORTS = { 1: "polling", 2: "websocket" };
 
@@ -55,12 +55,15 @@ class Client {
     this.server = server;
     this.core = core;
     this.number = number;
-    this.sockets = [];
+    /** Mostly one. */
+    this.sockets = NONE;
     this.transport = undefined;
     this.upgraded = false;
     this.issued = Date.now();
     this._request = request;
-    this._info = undefined;
+    /** The first of its sockets, which knows the handshake; before there is one, the handshake as JSON. */
+    this._first = undefined;
+    this._json = undefined;
     this._conn = undefined;
   }
 
@@ -77,16 +80,14 @@ class Client {
     return (this._request ??= requestOf(this._handshake()));
   }
 
-  /** The first of its sockets comes: `info` is as for Socket. */
+  /** Its first socket is to come: `info` is as for Socket. */
   _met(info) {
-    this.transport = TRANSPORTS[info[ID_LEN]];
-    this._info = info;
+    this.transport = TRANSPORTS[info[1]];
+    this._json = info[2];
   }
 
   _handshake() {
-    const handshake = JSON.parse(this._info.slice(ID_LEN + 1));
-    delete handshake.headers[GUEST_HEADER];
-    return handshake;
+    return this._first === undefined ? this._describe(this._json) : this._first.handshake;
   }
 
   /** The handshake from its JSON. The official server describes the request that it has; one that was deleted is described as nothing. */
@@ -100,16 +101,18 @@ class Client {
   }
 
   _add(socket) {
-    this.sockets.push(socket);
+    this._first ??= socket;
+    this._json = undefined;
+    // Exactly as long as needed: a list that grows makes room for many, and there is one for each client.
+    this.sockets = this.sockets.length === 0 ? [socket] : [...this.sockets, socket];
   }
 
-  /** `reason` is given when a connected socket left. */
+  /** `reason` is given when a socket left or its client did, and empty when the program took too long to decide. */
   _remove(socket, reason) {
-    const at = this.sockets.indexOf(socket);
-    if (at !== -1) this.sockets.splice(at, 1);
+    this.sockets = this.sockets.filter((known) => known !== socket);
     if (this.sockets.length !== 0) return;
     this.server._clients.delete(this.number);
-    if (reason === undefined || reason.endsWith("namespace disconnect") || this._conn === undefined) return;
+    if (!reason || reason.endsWith("namespace disconnect") || this._conn === undefined) return;
     this._conn.readyState = "closed";
     this._conn.emit("close", reason);
   }

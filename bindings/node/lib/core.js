@@ -47,9 +47,13 @@ class Core {
 
   // ---- from the engine ------------------------------------------------------------------------------------------------------
 
+  /** What a request brought is handled before it is answered, as in the official server. */
   wake(notes) {
-    if (notes !== undefined) this.host.onNotes(notes);
-    this.drain();
+    try {
+      this.drain();
+    } finally {
+      if (notes !== undefined) this.host.onNotes(notes);
+    }
   }
 
   /** Handles what waits. If a handler throws, Node hears of it as always, and the rest of the batch is handled afterwards. */
@@ -121,6 +125,7 @@ class Core {
     } else if (kind === EVENT.CONNECT) socket._onconnect();
     else if (kind === EVENT.DISCONNECT) this.disconnected(socket, this.text(at + 10), this.args[index]);
     else if (kind === EVENT.UPGRADE) socket.client._onupgrade(this.text(at + 10));
+    else if (kind === EVENT.WITHDRAWN) socket._cleanup(this.text(at + 10));
     else if (kind === EVENT.ROOM && (words[at + 3] === ROOM.JOIN || words[at + 3] === ROOM.LEAVE)) {
       this.mirror?.changed(socket, this.text(at + 10), words[at + 3] === ROOM.JOIN);
     }

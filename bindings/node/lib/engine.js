@@ -157,10 +157,10 @@ class Engine extends EventEmitter {
     return opts.addTrailingSlash === false ? path : path + "/";
   }
 
-  /** The number in the handshake of a socket, by which its request is found. */
-  static numberIn(info) {
-    const at = info.indexOf(`"${GUEST_HEADER}":"`);
-    return at === -1 ? 0 : parseInt(info.slice(at + GUEST_HEADER.length + 4), 10);
+  /** The number in a handshake's JSON, by which its request is found. */
+  static numberIn(json) {
+    const at = json.indexOf(`"${GUEST_HEADER}":"`);
+    return at === -1 ? 0 : parseInt(json.slice(at + GUEST_HEADER.length + 4), 10);
   }
 }
 

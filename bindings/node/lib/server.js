@@ -266,13 +266,13 @@ class Server extends EventEmitter {
   }
 
   _clientOf(core, info) {
-    const number = Engine.numberIn(info);
+    const number = Engine.numberIn(info[2]);
     let client = this._clients.get(number);
     if (client === undefined || client.core !== core) {
       client = new Client(this, core, number);
       this._clients.set(number, client);
     }
-    if (client._info === undefined) {
+    if (client.transport === undefined) {
       client._met(info);
       if (this.engine.listenerCount("connection") !== 0) this.engine.emit("connection", client.conn);
     }

@@ -8,7 +8,6 @@ const { BroadcastOperator, RESERVED_EVENTS } = require("./broadcast-operator");
 const { SocketAck } = require("./acks");
 const { CLOSE } = require("./native");
 
-const ID_LEN = 20;
 const superEmit = EventEmitter.prototype.emit;
 
 /** Middlewares one after the other; `done` gets the error that one of them gave to `next`, or nothing. */
@@ -25,17 +24,17 @@ function runInOrder(functions, first, done) {
 }
 
 class Socket extends EventEmitter {
-  /** `info` is the id, a digit for the transport, and the handshake as JSON. */
+  /** `info`: the id, the number of the transport, and the handshake as JSON. */
   constructor(nsp, client, ids, info) {
     super();
     this.nsp = nsp;
     this.client = client;
-    this.id = info.slice(0, ID_LEN);
+    this.id = info[0];
     this.connected = false;
     this._low = ids.low;
     this._high = ids.high;
-    this._info = info;
-    this._handshake = undefined;
+    /** As JSON until somebody asks for it. */
+    this._handshake = info[2];
     this._data = undefined;
     this._rooms = undefined; // but for its own
     this._inOwn = true;
@@ -63,10 +62,7 @@ class Socket extends EventEmitter {
   }
 
   get handshake() {
-    if (this._handshake === undefined) {
-      this._handshake = this.client._describe(this._info.slice(ID_LEN + 1));
-      this._info = undefined;
-    }
+    if (typeof this._handshake === "string") this._handshake = this.client._describe(this._handshake);
     return this._handshake;
   }
 
@@ -91,6 +87,12 @@ class Socket extends EventEmitter {
 
   get conn() {
     return this.client.conn;
+  }
+
+  /** The acknowledgements that were asked of this socket alone and have not come, as a copy: callbacks by the engine's tokens. */
+  get acks() {
+    const waiting = [...this.client.core.awaited].filter(([, ack]) => ack.socket === this);
+    return new Map(waiting.map(([token, ack]) => [token, ack.callback]));
   }
 
   get disconnected() {
@@ -309,23 +311,27 @@ class Socket extends EventEmitter {
     if (!this.connected) return this._cleanup();
     try {
       superEmit.call(this, "disconnecting", reason, description);
-    } finally {
-      this._cleanup();
-      this.client._remove(this, reason);
-      this.connected = false;
-      superEmit.call(this, "disconnect", reason, description);
+    } catch (error) {
+      // It leaves all the same, and what the next listeners throw must not hide this.
+      process.nextTick(() => {
+        throw error;
+      });
     }
+    this._cleanup();
+    this.client._remove(this, reason);
+    this.connected = false;
+    superEmit.call(this, "disconnect", reason, description);
     return undefined;
   }
 
-  /** Takes it out of everything; also when it never was admitted. */
-  _cleanup() {
+  /** Takes it out of everything; also when it never was admitted, for `reason` if its client left. */
+  _cleanup(reason) {
     if (this._gone) return;
     this.nsp.adapter.delAll(this.id);
     this._gone = true;
     this.nsp._remove(this);
     this.client.core.remove(this);
-    if (!this.connected) this.client._remove(this);
+    if (!this.connected) this.client._remove(this, reason);
   }
 
   disconnect(close = false) {

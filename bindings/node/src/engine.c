@@ -298,10 +298,10 @@ static napi_value decide(napi_env env, napi_callback_info info)
     return number(env, result);
 }
 
-/* info(engine, socket, socket's high half) → its id (20 characters), a digit for its transport, its handshake as JSON; or undefined */
+/* info(engine, socket, socket's high half) → `[id, transport, handshake as JSON]`, or undefined */
 static napi_value socket_info(napi_env env, napi_callback_info info)
 {
-    napi_value args[3], text = NULL;
+    napi_value args[3], list, text;
     struct host *host;
     sockeye_buffer *handshake = NULL;
     size_t len;
@@ -313,17 +313,15 @@ static napi_value socket_info(napi_env env, napi_callback_info info)
         sockeye_socket_handshake(host->engine, socket, &handshake) < 0)
         return NULL;
     const char *json = sockeye_buffer_data(handshake, &len);
-    size_t id_len = strlen(known.id);
-    char *whole = malloc(id_len + 1 + len);
-    if (whole) {
-        memcpy(whole, known.id, id_len);
-        whole[id_len] = (char)('0' + known.transport);
-        memcpy(whole + id_len + 1, json, len);
-        napi_create_string_utf8(env, whole, id_len + 1 + len, &text);
-    }
-    free(whole);
+    napi_create_array_with_length(env, 3, &list);
+    /* Strings of their own: a part of a longer one would keep it all. */
+    napi_create_string_latin1(env, known.id, NAPI_AUTO_LENGTH, &text);
+    napi_set_element(env, list, 0, text);
+    napi_set_element(env, list, 1, number(env, known.transport));
+    napi_create_string_utf8(env, json, len, &text);
+    napi_set_element(env, list, 2, text);
     sockeye_buffer_free(handshake);
-    return text;
+    return list;
 }
 
 /* atom(engine, name) → number, 0 if there are too many */
