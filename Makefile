@@ -154,21 +154,23 @@ NODE_HOME := $(shell node -p "path.resolve(process.execPath, '../..')" 2>/dev/nu
 NODE_BUILD = SOCKEYE_LIB=$(abspath $(LIB)) $(if $(wildcard $(NODE_HOME)/include/node/node_api.h),npm_config_nodedir=$(NODE_HOME))
 
 node: lib
-	rm -rf bindings/node/build/Release/sockeye.node
+	@# What is there already would be taken for a build.
+	rm -rf bindings/node/build/Release/sockeye.node bindings/node/prebuilds
 	cd bindings/node && $(NODE_BUILD) npm install --package-lock=false --no-audit --no-fund --silent
 
 # The addon where node-gyp-build looks for it in a published package.
 prebuilds: node
 	scripts/prebuilds.sh bindings/node
 
-test-node: node
+test-node: prebuilds
 	for example in chat auth; do (cd examples/node/$$example && npm install --package-lock=false --no-audit --no-fund --silent) || exit 1; done
 	cd bindings/node && node --test --test-concurrency=2 test/*.test.js
 	cd tests/clients/node && npm install --package-lock=false --no-audit --no-fund --silent && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js DELIVERIES=poll node --test --test-concurrency=3 --test-reporter=dot \
-		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js && \
+		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js client-v3.test.js && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot \
-		--test-name-pattern='ours-1|official|garbage|is killed' cluster-redis.test.js
+		--test-name-pattern='ours-1|official|garbage|is killed' cluster-redis.test.js && \
+		node --test --test-reporter=dot chat-node.test.js
 
 run-node: node
 	cd examples/node/chat && npm install --package-lock=false --no-audit --no-fund --silent && node index.js

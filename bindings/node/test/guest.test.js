@@ -1,24 +1,11 @@
-// A good guest in a Node process: beside other servers, in workers, with handlers that throw, and at the end.
+// A good guest in a Node process: beside other servers, in workers, and at the end.
 "use strict";
 
 const assert = require("node:assert/strict");
-const { execFileSync, spawnSync } = require("node:child_process");
-const fs = require("node:fs");
 const { createServer } = require("node:http");
-const https = require("node:https");
-const os = require("node:os");
-const path = require("node:path");
 const { test } = require("node:test");
 const { Server } = require("..");
-const { serve, next } = require("./support/harness");
-
-const ROOT = path.resolve(__dirname, "..");
-
-/** Runs a program in a process of its own. */
-function run(source) {
-  const prelude = `const { Server } = require(${JSON.stringify(ROOT)}); const ioc = require("socket.io-client");\n`;
-  return spawnSync(process.execPath, ["-e", prelude + source], { cwd: ROOT, encoding: "utf8", timeout: 20_000 });
-}
+const { ROOT, serve, next, run } = require("./support/harness");
 
 test("a server keeps its own routes, and the engine answers under its path", async (t) => {
   const httpServer = createServer((req, res) => res.end(`mine: ${req.url}`));
@@ -53,31 +40,6 @@ test("requests are decided by allowRequest, seen by middlewares, and their heade
     assert.equal(socket.handshake.headers["x-sockeye-guest"], undefined);
   }
   assert.equal(io.engine.clientsCount, 3);
-});
-
-test("an exception of a handler is an uncaughtException, and ends nothing else", () => {
-  const { stdout, status, stderr } = run(`
-    const io = new Server(0);
-    const seen = [];
-    process.on("uncaughtException", (error) => seen.push(error.message));
-    io.on("connection", (socket) => {
-      socket.on("bad", (n) => { throw new Error("bad " + n); });
-      socket.on("good", (n, ack) => ack(n, seen));
-    });
-    const socket = ioc("http://localhost:" + io.httpServer.address().port, { transports: ["websocket"] });
-    for (let n = 0; n < 3; n++) socket.emit("bad", n);
-    socket.emit("good", 7, (...answer) => { console.log(JSON.stringify(answer)); process.exit(); });`);
-  assert.equal(stdout, '[7,["bad 0","bad 1","bad 2"]]\n', stderr);
-  assert.equal(status, 0);
-});
-
-test("an exception that nobody catches ends the process, as always", () => {
-  const { status, stderr } = run(`
-    const io = new Server(0);
-    io.on("connection", () => { throw new Error("from the handler"); });
-    ioc("http://localhost:" + io.httpServer.address().port);`);
-  assert.equal(status, 1);
-  assert.match(stderr, /from the handler/);
 });
 
 test("process.exit with live connections neither hangs nor crashes", () => {
@@ -136,22 +98,4 @@ test("mistakes are named: a request handler, a wrong option, a reserved name", (
   assert.throws(() => new Server().attach(() => {}), /express/);
   assert.throws(() => new Server(createServer(), { pingInterval: -1 }), /pingInterval/);
   assert.throws(() => new Server().emit("connect"), /"connect" is a reserved event name/);
-});
-
-test("HTTPS servers give their encrypted connections to the engine byte by byte", async (t) => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "sockeye-"));
-  t.after(() => fs.rmSync(folder, { recursive: true }));
-  const [key, cert] = [path.join(folder, "key.pem"), path.join(folder, "cert.pem")];
-  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-    "-subj", "/CN=localhost", "-keyout", key, "-out", cert], { stdio: "ignore" });
-  const httpsServer = https.createServer({ key: fs.readFileSync(key), cert: fs.readFileSync(cert) });
-  const { io, client } = await serve(t, { maxHttpBufferSize: 1e7 }, httpsServer, "https");
-  io.on("connection", (socket) => socket.on("echo", (bytes, ack) => ack(bytes, socket.handshake.secure, socket.conn.transport.name)));
-  for (const transports of [["polling"], ["websocket"]]) {
-    const bytes = Buffer.alloc(2_000_000, "sockeye");
-    const [same, secure, transport] = await new Promise((resolve) =>
-      client("/", { transports }).emit("echo", bytes, (...answer) => resolve(answer)));
-    assert.ok(Buffer.compare(same, bytes) === 0);
-    assert.deepEqual([secure, transport], [true, transports[0]]);
-  }
 });
