@@ -148,7 +148,7 @@ soak: testbed
 
 # ---- Node ------------------------------------------------------------------------------------------------------------
 
-.PHONY: node prebuilds test-node run-node
+.PHONY: node prebuilds test-node test-node-asan run-node
 # Headers of the node that is installed, so that nothing is downloaded for them.
 NODE_HOME := $(shell node -p "path.resolve(process.execPath, '../..')" 2>/dev/null)
 NODE_BUILD = SOCKEYE_LIB=$(abspath $(LIB)) $(if $(wildcard $(NODE_HOME)/include/node/node_api.h),npm_config_nodedir=$(NODE_HOME))
@@ -172,13 +172,25 @@ test-node: prebuilds
 		--test-name-pattern='ours-1|official|garbage|is killed' cluster-redis.test.js && \
 		node --test --test-reporter=dot chat-node.test.js
 
+# The addon under AddressSanitizer.
+test-node-asan: node
+	LIB=$(LIB) sh bindings/node/test/asan.sh
+
 run-node: node
 	cd examples/node/chat && npm install --package-lock=false --no-audit --no-fund --silent && node index.js
 
 # ---- measurements ----------------------------------------------------------------------------------------------------
 
+.PHONY: bench-level bench-start
 bench: testbed
 	python3 benches/run.py $(BENCH_ARGS)
+
+# Memory over 100,000 clients that come and go and 10 million messages, and CPU until the first server listens, of the Node package.
+bench-level:
+	python3 benches/level.py $(BENCH_ARGS)
+
+bench-start:
+	python3 benches/start.py $(BENCH_ARGS)
 
 clean:
 	$(CARGO) clean
