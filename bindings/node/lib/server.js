@@ -97,18 +97,18 @@ class Server extends EventEmitter {
         "You are trying to attach socket.io to an express request handler function. Please pass a http.Server instance.",
       );
     }
-    if (Number(srv) == srv) srv = Number(srv);
-    if (typeof srv === "number") {
-      const port = srv;
+    const port = Number(srv) == srv ? Number(srv) : undefined;
+    Object.assign(opts, this._opts);
+    opts.path = opts.path || this._path;
+    if (this._core === undefined || this._core.closing) this._start(opts);
+    // Not before: what listens would outlive a refusal of the options.
+    if (port !== undefined) {
       srv = createServer((_req, res) => {
         res.writeHead(404);
         res.end();
       });
       srv.listen(port);
     }
-    Object.assign(opts, this._opts);
-    opts.path = opts.path || this._path;
-    if (this._core === undefined || this._core.closing) this._start(opts);
     this.engine.attach(srv, opts);
     this.httpServer = srv;
     return this;

@@ -94,6 +94,13 @@ test("servers of one process share nothing", async (t) => {
   assert.equal(two.io.of("/").sockets.size, 1);
 });
 
+test("a server that refuses its options leaves nothing behind", () => {
+  const { status, stdout, stderr } = run(`
+    try { new Server(0, { pingInterval: -1 }); } catch (error) { console.log(error.message); }`);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /pingInterval/);
+});
+
 test("mistakes are named: a request handler, a wrong option, a reserved name", () => {
   assert.throws(() => new Server().attach(() => {}), /express/);
   assert.throws(() => new Server(createServer(), { pingInterval: -1 }), /pingInterval/);
