@@ -6,15 +6,17 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::broker::{Heard, Subscription};
+use super::draft::{Answer, Body, Draft, ReturnAddress, Whom};
+use super::format::{Channels, Format, Incoming, Local, Role, Written};
 use super::message::{Message, Opts, Room};
 use super::msgpack::{self, Malformed};
 use crate::proto::json;
-
-/// Bytes of a message for a channel.
-pub type Bytes = Vec<u8>;
 
 /// Request types.
 const SOCKETS: u64 = 0;
@@ -28,82 +30,88 @@ const BROADCAST: u64 = 7;
 const BROADCAST_CLIENT_COUNT: u64 = 8;
 const BROADCAST_ACK: u64 = 9;
 
-/// The channels of a namespace.
-#[derive(Debug)]
-pub struct Channels {
-    /// Broadcasts; a room's name and `#` are appended for those that concern one room.
-    pub broadcast: String,
-    /// All of these.
-    pub pattern: String,
-    pub request: String,
-    pub response: String,
-    /// Answers to this server, from servers that publish them so.
-    pub own_response: String,
+/// The format.
+#[derive(Debug, Default)]
+pub struct Classic {
+    /// Prefix of the channels.
+    pub key: String,
+    /// Answers go to the channel of the server that asked.
+    pub specific_responses: bool,
 }
 
-impl Channels {
-    /// With the prefix of the option `key`.
-    pub fn new(key: &str, nsp: &str, uid: &str) -> Channels {
-        let broadcast = format!("{key}#{nsp}#");
+impl Format for Classic {
+    fn spell_id(&self, random: [u8; 8]) -> String {
+        // Six characters, as the official ones are.
+        URL_SAFE_NO_PAD.encode(random.first_chunk::<4>().unwrap_or(&[0; 4]))
+    }
+
+    fn channels(&self, nsp: &str, uid: &str) -> Channels {
+        let key = &self.key;
+        let (broadcast, request) = (format!("{key}#{nsp}#"), format!("{key}-request#{nsp}#"));
         let response = format!("{key}-response#{nsp}#");
-        Channels {
-            pattern: format!("{broadcast}*"),
-            request: format!("{key}-request#{nsp}#"),
-            own_response: format!("{response}{uid}#"),
-            broadcast,
-            response,
+        let heard = vec![
+            (Subscription::pattern(format!("{broadcast}*")), Role::Broadcast),
+            (Subscription::channel(request.clone()), Role::Request),
+            (Subscription::channel(response.clone()), Role::Response),
+            (Subscription::channel(format!("{response}{uid}#")), Role::Response),
+        ];
+        Channels { broadcast, request, response, heard }
+    }
+
+    fn room_of<'a>(&self, local: &Local, heard: &Heard<'a>) -> Option<&'a str> {
+        let rest = heard.channel.strip_prefix(&local.channels.broadcast)?;
+        Some(rest.strip_suffix('#').unwrap_or(rest)).filter(|room| !room.is_empty())
+    }
+
+    fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
+        let (channels, uid) = (&local.channels, &*local.uid);
+        let (channel, payload) = match draft {
+            Draft::Broadcast { request: None, event, whom } => {
+                let channel = match whom.rooms {
+                    [room] => format!("{}{room}#", channels.broadcast),
+                    _ => channels.broadcast.clone(),
+                };
+                (channel, broadcast(uid, &local.nsp, event, whom)?)
+            }
+            Draft::Answer { to, answer } => (self.response_to(local, to, answer), response(&to.request, answer)?),
+            _ => (channels.request.clone(), request(uid, &local.nsp, draft)?),
+        };
+        Ok(Written { channel, payload, kind: 0, stored: false })
+    }
+
+    fn read<'a>(
+        &self,
+        local: &Local,
+        role: Role,
+        heard: &Heard<'a>,
+        text: &'a str,
+    ) -> Result<Option<Incoming<'a>>, Malformed> {
+        match role {
+            // A pattern with a namespace's name in it may match more than the namespace.
+            Role::Broadcast if !heard.channel.starts_with(&local.channels.broadcast) => Ok(None),
+            Role::Broadcast => read_broadcast(text, &local.uid, &local.nsp),
+            Role::Request => read_request(text, &local.uid),
+            Role::Response => read_response(text).map(|message| Some(Incoming { from: None, message })),
         }
     }
+}
 
-    /// Where a broadcast to these rooms goes.
-    pub fn for_rooms(&self, rooms: &[&str]) -> String {
-        match rooms {
-            [room] => format!("{}{room}#", self.broadcast),
-            _ => self.broadcast.clone(),
+impl Classic {
+    fn response_to(&self, local: &Local, to: &ReturnAddress, answer: &Answer<'_>) -> String {
+        let common = &local.channels.response;
+        // The official adapter sends the replies of servers on the common channel whatever the option says.
+        match (&to.from, answer) {
+            (Some(from), Answer::List { .. } | Answer::ClientCount(_) | Answer::ClientAck(_))
+                if self.specific_responses =>
+            {
+                format!("{common}{from}#")
+            }
+            _ => common.clone(),
         }
-    }
-
-    /// Where answers to a server go that wants them on a channel of its own; without a name, everybody's.
-    pub fn response_of(&self, uid: Option<&str>) -> String {
-        uid.map_or_else(|| self.response.clone(), |uid| format!("{}{uid}#", self.response))
-    }
-
-    /// The room that a channel of the pattern is for, "" for none or several.
-    pub fn room_of<'a>(&self, channel: &'a str) -> Option<&'a str> {
-        let rest = channel.strip_prefix(&self.broadcast)?;
-        Some(rest.strip_suffix('#').unwrap_or(rest))
     }
 }
 
 // ---- writing ------------------------------------------------------------------------------------------------------
-
-/// Whom and how, as it is written.
-#[derive(Clone, Copy)]
-pub struct Whom<'a> {
-    pub rooms: &'a [&'a str],
-    pub except: &'a [&'a str],
-    pub volatile: bool,
-    pub compress: bool,
-    pub timeout_ms: Option<u32>,
-}
-
-impl Whom<'_> {
-    /// `{"rooms":[…],"except":[…]}`, with the flags if they are wanted.
-    fn write(&self, flags: bool, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"rooms\":");
-        crate::server::write_strings(self.rooms.iter().copied(), out);
-        out.extend_from_slice(b",\"except\":");
-        crate::server::write_strings(self.except.iter().copied(), out);
-        if flags {
-            let volatile = self.volatile.then(|| "\"volatile\":true".to_owned());
-            let compress = (!self.compress).then(|| "\"compress\":false".to_owned());
-            let timeout = self.timeout_ms.map(|ms| format!("\"timeout\":{ms}"));
-            let flags: Vec<String> = volatile.into_iter().chain(compress).chain(timeout).collect();
-            out.extend_from_slice(format!(",\"flags\":{{{}}}", flags.join(",")).as_bytes());
-        }
-        out.push(b'}');
-    }
-}
 
 /// A text that is written piece by piece.
 struct Text(Vec<u8>);
@@ -119,13 +127,18 @@ impl Text {
         self
     }
 
+    fn strings(mut self, texts: &[&str]) -> Text {
+        crate::server::write_strings(texts.iter().copied(), &mut self.0);
+        self
+    }
+
     fn whom(mut self, whom: &Whom<'_>, flags: bool) -> Text {
         whom.write(flags, &mut self.0);
         self
     }
 
     /// As MessagePack.
-    fn packed(self, attachments: &[&[u8]]) -> Result<Bytes, Malformed> {
+    fn packed(self, attachments: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
         let text = String::from_utf8(self.0).map_err(|_| Malformed::Unexpected)?;
         let mut packed = Vec::with_capacity(text.len());
         msgpack::from_json(&text, attachments, &mut packed)?;
@@ -133,7 +146,7 @@ impl Text {
     }
 
     /// As JSON, or as MessagePack if there are attachments: JSON would make lists of numbers of them.
-    fn json(self, attachments: &[&[u8]]) -> Result<Bytes, Malformed> {
+    fn json(self, attachments: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
         if attachments.is_empty() { Ok(self.0) } else { self.packed(attachments) }
     }
 }
@@ -142,91 +155,60 @@ fn text(text: &str) -> Text {
     Text(Vec::with_capacity(256)).raw(text)
 }
 
-/// A broadcast: `data` has the event's name and arguments.
-pub fn broadcast(uid: &str, nsp: &str, data: &str, attachments: &[&[u8]], whom: &Whom<'_>) -> Result<Bytes, Malformed> {
-    let packet = text("[").string(uid).raw(",{\"type\":2,\"data\":").raw(data).raw(",\"nsp\":").string(nsp);
-    packet.raw("},").whom(whom, true).raw("]").packed(attachments)
+fn broadcast(uid: &str, nsp: &str, event: &Body<'_>, whom: &Whom<'_>) -> Result<Vec<u8>, Malformed> {
+    let packet = text("[").string(uid).raw(",{\"type\":2,\"data\":").raw(event.json).raw(",\"nsp\":").string(nsp);
+    packet.raw("},").whom(whom, true).raw("]").packed(event.attachments)
 }
 
-/// A broadcast whose receivers acknowledge it.
-pub fn broadcast_with_acks(
-    uid: &str,
-    request: &str,
-    nsp: &str,
-    data: &str,
-    attachments: &[&[u8]],
-    whom: &Whom<'_>,
-) -> Result<Bytes, Malformed> {
-    let head = text("{\"uid\":").string(uid).raw(",\"requestId\":").string(request).raw(",\"type\":7,\"packet\":");
-    let packet = head.raw("{\"type\":2,\"data\":").raw(data).raw(",\"nsp\":").string(nsp);
-    packet.raw("},\"opts\":").whom(whom, true).raw("}").packed(attachments)
-}
-
-/// Joining (or leaving) rooms.
-pub fn change_rooms(uid: &str, join: bool, whom: &Whom<'_>, rooms: &[&str]) -> Result<Bytes, Malformed> {
-    let kind = if join { REMOTE_JOIN } else { REMOTE_LEAVE };
-    let head = text("{\"uid\":").string(uid).raw(&format!(",\"type\":{kind},\"opts\":")).whom(whom, false);
-    let mut text = head.raw(",\"rooms\":");
-    crate::server::write_strings(rooms.iter().copied(), &mut text.0);
-    text.raw("}").json(&[])
-}
-
-/// Disconnecting.
-pub fn disconnect(uid: &str, whom: &Whom<'_>, close: bool) -> Result<Bytes, Malformed> {
-    let head = text("{\"uid\":").string(uid).raw(",\"type\":4,\"opts\":").whom(whom, false);
-    head.raw(if close { ",\"close\":true}" } else { ",\"close\":false}" }).json(&[])
-}
-
-/// Asking for sockets.
-pub fn fetch(uid: &str, request: &str, whom: &Whom<'_>) -> Result<Bytes, Malformed> {
-    let head = text("{\"uid\":").string(uid).raw(",\"requestId\":").string(request);
-    head.raw(",\"type\":5,\"opts\":").whom(whom, false).raw("}").json(&[])
-}
-
-/// An event for the other servers.
-pub fn server_emit(uid: &str, request: Option<&str>, data: &str, attachments: &[&[u8]]) -> Result<Bytes, Malformed> {
-    let mut head = text("{\"uid\":").string(uid);
-    if let Some(request) = request {
-        head = head.raw(",\"requestId\":").string(request);
+fn request(uid: &str, nsp: &str, draft: &Draft<'_>) -> Result<Vec<u8>, Malformed> {
+    let head = text("{\"uid\":").string(uid);
+    let asking = |head: Text, request: &str| head.raw(",\"requestId\":").string(request);
+    match draft {
+        Draft::Broadcast { request, event, whom } => {
+            let head = asking(head, request.unwrap_or_default()).raw(",\"type\":7,\"packet\":{\"type\":2,\"data\":");
+            let packet = head.raw(event.json).raw(",\"nsp\":").string(nsp);
+            packet.raw("},\"opts\":").whom(whom, true).raw("}").packed(event.attachments)
+        }
+        Draft::Join { whom, rooms } => {
+            head.raw(",\"type\":2,\"opts\":").whom(whom, false).raw(",\"rooms\":").strings(rooms).raw("}").json(&[])
+        }
+        Draft::Leave { whom, rooms } => {
+            head.raw(",\"type\":3,\"opts\":").whom(whom, false).raw(",\"rooms\":").strings(rooms).raw("}").json(&[])
+        }
+        Draft::Disconnect { whom, close } => {
+            head.raw(",\"type\":4,\"opts\":").whom(whom, false).raw(&format!(",\"close\":{close}}}")).json(&[])
+        }
+        Draft::Fetch { request, whom } => {
+            asking(head, request).raw(",\"type\":5,\"opts\":").whom(whom, false).raw("}").json(&[])
+        }
+        Draft::ServerEmit { request, event } => {
+            let head = if let Some(request) = request { asking(head, request) } else { head };
+            head.raw(",\"type\":6,\"data\":").raw(event.json).raw("}").json(event.attachments)
+        }
+        // Answers are no requests, and nobody sends heartbeats in this format.
+        Draft::Answer { .. } | Draft::Beat(_) => Err(Malformed::Unexpected),
     }
-    head.raw(",\"type\":6,\"data\":").raw(data).raw("}").json(attachments)
 }
 
-/// A list that was asked for, `sockets` or `rooms`.
-pub fn list(request: &str, name: &str, list: &str) -> Result<Bytes, Malformed> {
-    text("{\"requestId\":").string(request).raw(",").string(name).raw(":").raw(list).raw("}").json(&[])
-}
-
-/// How many clients got a broadcast.
-pub fn client_count(request: &str, count: usize) -> Result<Bytes, Malformed> {
-    let head = text(&format!("{{\"type\":{BROADCAST_CLIENT_COUNT},\"requestId\":")).string(request);
-    head.raw(&format!(",\"clientCount\":{count}}}")).json(&[])
-}
-
-/// A client's acknowledgement.
-pub fn client_ack(request: &str, packet: &str, attachments: &[&[u8]]) -> Result<Bytes, Malformed> {
-    let head = text(&format!("{{\"type\":{BROADCAST_ACK},\"requestId\":")).string(request);
-    head.raw(",\"packet\":").raw(packet).raw("}").packed(attachments)
-}
-
-/// The reply to an event of another server.
-pub fn server_reply(request: &str, data: &str, attachments: &[&[u8]]) -> Result<Bytes, Malformed> {
-    let head = text(&format!("{{\"type\":{SERVER_SIDE_EMIT},\"requestId\":")).string(request);
-    head.raw(",\"data\":").raw(data).raw("}").json(attachments)
+fn response(request: &str, answer: &Answer<'_>) -> Result<Vec<u8>, Malformed> {
+    let typed = |kind: u64| text(&format!("{{\"type\":{kind},\"requestId\":")).string(request);
+    match answer {
+        Answer::List { name, list } => {
+            text("{\"requestId\":").string(request).raw(",").string(name).raw(":").raw(list).raw("}").json(&[])
+        }
+        Answer::ClientCount(count) => {
+            typed(BROADCAST_CLIENT_COUNT).raw(&format!(",\"clientCount\":{count}}}")).json(&[])
+        }
+        Answer::ClientAck(body) => {
+            typed(BROADCAST_ACK).raw(",\"packet\":").raw(body.json).raw("}").packed(body.attachments)
+        }
+        Answer::ServerReply(body) => {
+            typed(SERVER_SIDE_EMIT).raw(",\"data\":").raw(body.json).raw("}").json(body.attachments)
+        }
+    }
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------
-
-/// A message as JSON text, whichever way it was written, and its attachments.
-pub fn open(bytes: &[u8]) -> Result<(Cow<'_, str>, Vec<&[u8]>), Malformed> {
-    match bytes.first() {
-        Some(b'{') => {
-            let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Unexpected)?;
-            Ok((Cow::Borrowed(text), Vec::new()))
-        }
-        _ => msgpack::to_json(bytes).map(|(text, attachments)| (Cow::Owned(text), attachments)),
-    }
-}
 
 #[derive(Deserialize)]
 struct Packet<'a> {
@@ -263,19 +245,17 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
 }
 
 /// Reads a broadcast; `None` if it is this server's own, or another namespace's.
-pub fn read_broadcast<'a>(text: &'a str, uid: &str, nsp: &str) -> Result<Option<Message<'a>>, Malformed> {
+fn read_broadcast<'a>(text: &'a str, uid: &str, nsp: &str) -> Result<Option<Incoming<'a>>, Malformed> {
     let (from, packet, opts): (Cow<'a, str>, Packet<'a>, Opts) = parse(text)?;
     if from == uid || packet.nsp.as_deref().unwrap_or("/") != nsp {
         return Ok(None);
     }
-    Ok(Some(Message::Broadcast { request: None, data: packet.data.get(), opts }))
+    let message = Message::Broadcast { request: None, data: packet.data.get(), opts };
+    Ok(Some(Incoming { from: Some(from), message }))
 }
 
-/// Who asks, if that is told, and what.
-pub type Asked<'a> = (Option<Cow<'a, str>>, Message<'a>);
-
 /// Reads a request; `None` if it is this server's own.
-pub fn read_request<'a>(text: &'a str, uid: &str) -> Result<Option<Asked<'a>>, Malformed> {
+fn read_request<'a>(text: &'a str, uid: &str) -> Result<Option<Incoming<'a>>, Malformed> {
     let fields: Fields<'a> = parse(text)?;
     if fields.uid.as_deref() == Some(uid) {
         return Ok(None);
@@ -311,11 +291,11 @@ pub fn read_request<'a>(text: &'a str, uid: &str) -> Result<Option<Asked<'a>>, M
         // Later versions may ask what this one cannot answer.
         _ => return Ok(None),
     };
-    Ok(Some((uid, message)))
+    Ok(Some(Incoming { from: uid, message }))
 }
 
 /// Reads an answer.
-pub fn read_response(text: &str) -> Result<Message<'_>, Malformed> {
+fn read_response(text: &str) -> Result<Message<'_>, Malformed> {
     let fields: Fields<'_> = parse(text)?;
     let request = fields.request.ok_or(Malformed::Unexpected)?;
     // What is undefined is left out by JSON.

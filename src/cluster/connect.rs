@@ -7,13 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 
+use super::broker::{Broker, Member};
+use super::format::Format;
 use super::link;
-use super::node::Node;
-use super::options::Options;
-use super::redis::Broker;
+use super::member::{ServerMember, watch_clock};
+use super::node::{Node, Settings};
 use crate::queue::Outbox;
 use crate::server::adapter::{Adapter, Operation, Question};
-use crate::server::{BroadcastAck, Code, Emission, Error, Namespace, Server, Target};
+use crate::server::{BroadcastAck, Code, Emission, Error, Namespace, RoomChanges, Server, Target};
 use crate::sys;
 
 /// When the engine closes, so long is spent on publishing what still waits.
@@ -25,24 +26,25 @@ struct Cluster {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Joins a server to the cluster; the broker is reached, or not, later.
-pub fn start(server: &Arc<Server>, json: &str) -> Result<(), Error> {
-    let options = Options::from_json(json)?;
-    let broker = Broker::new(&options)?;
-    let node = Arc::new(Node::new(options));
+/// Joins a server to a cluster that writes in this format; the broker is reached, or not, later.
+pub fn start(
+    server: &Arc<Server>,
+    settings: Settings,
+    format: Box<dyn Format>,
+    broker: impl Broker,
+) -> Result<(), Error> {
+    let node = Arc::new(Node::new(settings, format));
     let io = |error: std::io::Error| Error::new(Code::Io, format!("the adapter's thread cannot start: {error}"));
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(io)?;
     let cluster = Arc::new(Cluster { node: node.clone(), thread: Mutex::default() });
     server.set_adapter(cluster.clone())?;
-    let engine = server.clone();
-    let server = server.clone();
+    let member = Arc::new(ServerMember { node, server: server.clone() });
     let thread = sys::spawn("sockeye-cluster", move || {
         runtime.block_on(async move {
-            tokio::spawn(link::expire(node.clone(), server.clone()));
-            let keeping = tokio::spawn(link::keep(node.clone(), server.clone(), broker));
-            node.closing.notified().await;
-            // The notice is for the one who keeps the broker, too.
-            node.closing.notify_one();
+            tokio::spawn(watch_clock(member.clone()));
+            let as_member: Arc<dyn Member> = member.clone();
+            let keeping = tokio::spawn(link::keep(as_member, broker));
+            member.node.outgoing.closed().await;
             // Whether it was in time or not, this is the end of it.
             drop(tokio::time::timeout(CLOSE_GRACE, keeping).await);
         });
@@ -51,15 +53,21 @@ pub fn start(server: &Arc<Server>, json: &str) -> Result<(), Error> {
     });
     *cluster.thread.lock() = Some(thread.map_err(io)?);
     // Its threads may have ended before they could see the adapter.
-    if !engine.is_open() {
-        cluster.close(&engine);
+    if !server.is_open() {
+        cluster.close(server);
     }
     Ok(())
 }
 
 impl Adapter for Cluster {
-    fn open(&self, name: &str) {
-        self.node.open(name);
+    fn open(&self, server: &Server, name: &str) {
+        self.node.open(server, name);
+    }
+
+    fn rooms_changed(&self, server: &Server, nsp: &Namespace, changes: &RoomChanges) {
+        if self.node.format.hears_rooms() {
+            self.node.rooms_changed(server, nsp, changes);
+        }
     }
 
     fn publish(&self, server: &Server, nsp: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
@@ -86,7 +94,7 @@ impl Adapter for Cluster {
     }
 
     fn close(&self, server: &Server) {
-        self.node.close();
+        self.node.close(server);
         if let Some(thread) = self.thread.lock().take() {
             // A panic of its own is a bug of ours, which ended the adapter earlier; there is nothing more to learn here.
             drop(thread.join());

@@ -1,10 +1,12 @@
-//! What servers of a cluster tell each other, whatever the format that it is written in.
+//! What servers of a cluster tell each other, whatever the format that it was written in.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
+
+use super::draft::Beat;
 
 /// Whom an operation concerns, and how it is carried out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -142,6 +144,8 @@ pub enum Message<'a> {
         request: Cow<'a, str>,
         data: &'a str,
     },
+    /// A server tells that it is there, or leaves.
+    Beat(Beat),
     /// An answer that has nothing in it for us.
     Other {
         request: Cow<'a, str>,

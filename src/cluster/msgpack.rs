@@ -200,7 +200,17 @@ fn put<T, E>(written: Result<T, E>) -> Result<(), Malformed> {
 
 /// One value as JSON text, its binary parts as attachments.
 pub fn to_json(bytes: &[u8]) -> Result<(String, Vec<&[u8]>), Malformed> {
-    let mut reader = Reader { rest: bytes, text: String::with_capacity(bytes.len() * 2), attachments: Vec::new() };
+    read(bytes, false)
+}
+
+/// One value as JSON text, its binary parts as `{"type":"Buffer","data":[…]}`, which is what `JSON.stringify` makes of them in Node.
+pub fn to_plain_json(bytes: &[u8]) -> Result<String, Malformed> {
+    read(bytes, true).map(|(text, _)| text)
+}
+
+fn read(bytes: &[u8], is_plain: bool) -> Result<(String, Vec<&[u8]>), Malformed> {
+    let (text, attachments) = (String::with_capacity(bytes.len() * 2), Vec::new());
+    let mut reader = Reader { rest: bytes, text, attachments, is_plain };
     reader.value(0)?;
     if reader.rest.is_empty() { Ok((reader.text, reader.attachments)) } else { Err(Malformed::Trailing) }
 }
@@ -209,6 +219,8 @@ struct Reader<'a> {
     rest: &'a [u8],
     text: String,
     attachments: Vec<&'a [u8]>,
+    /// Binary parts stay in the text.
+    is_plain: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -402,6 +414,11 @@ impl<'a> Reader<'a> {
     }
 
     fn push_attachment(&mut self, bytes: &'a [u8]) {
+        if self.is_plain {
+            let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+            self.text.push_str(&format!("{{\"type\":\"Buffer\",\"data\":[{}]}}", numbers.join(",")));
+            return;
+        }
         self.text.push_str(&format!("{{\"_placeholder\":true,\"num\":{}}}", self.attachments.len()));
         self.attachments.push(bytes);
     }
@@ -471,6 +488,19 @@ mod tests {
             r#"["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},{"_placeholder":true,"num":7}]"#
         );
         assert_eq!(found, [b"yy".to_vec(), b"x".to_vec()]);
+    }
+
+    #[test]
+    fn attachments_can_be_plain_text() {
+        let mut packed = Vec::new();
+        from_json(
+            r#"["a",{"_placeholder":true,"num":0},{"b":{"_placeholder":true,"num":1}}]"#,
+            &[&[1, 255], &[]],
+            &mut packed,
+        )
+        .unwrap();
+        let expected = r#"["a",{"type":"Buffer","data":[1,255]},{"b":{"type":"Buffer","data":[]}}]"#;
+        assert_eq!(to_plain_json(&packed).unwrap(), expected);
     }
 
     #[test]

@@ -1,68 +1,57 @@
-//! This server in a cluster of the classic Redis format: what the host does becomes messages, and messages become what is done here.
+//! This server in a cluster: what the host does becomes messages for the others. What they say is carried out in `receive`.
 //!
 //! Nothing here waits: messages for the others go into a bounded queue, which the broker's task empties, and what comes is carried out by
 //! the task that reads it. No lock is held while something is delivered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::classic::{self, Bytes, Channels, Whom};
+use super::broker::{Heard, Subscription};
+use super::draft::{Beat, Body, Draft, Whom};
+use super::format::{Format, Local, Role, Written};
 use super::msgpack::Malformed;
-use super::options::Options;
 use super::outgoing::{Outgoing, Publication};
 use super::requests::{Asked, Request, Requests};
+use super::subscriptions::Subscriptions;
 use crate::queue::Outbox;
 use crate::server::adapter::{Operation, Question};
 use crate::server::log::{Level, Target as LogTarget};
-use crate::server::{BroadcastAck, Count, Emission, Namespace, Server, Target};
-
-/// Random bytes of the ids of servers and requests: six characters.
-const ID_RANDOM_LEN: usize = 4;
+use crate::server::{BroadcastAck, Count, Emission, Namespace, RoomChange, RoomChanges, Server, Target};
 
 /// Malformed messages are logged once in so many microseconds: a minute.
 const MALFORMED_EVERY_US: u64 = 60_000_000;
 
-/// A namespace as this server serves it.
-pub struct Local {
-    pub nsp: Box<str>,
-    /// Tells this server from the others.
-    pub uid: String,
-    pub channels: Channels,
-}
-
-/// What a channel is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Broadcast,
-    Request,
-    Response,
+/// What an adapter's options say of the protocol, whatever its format and broker.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// As the host named it.
+    pub kind: &'static str,
+    /// Patience for the answers of other servers.
+    pub requests_timeout_ms: u32,
+    /// Bytes that may wait for the broker.
+    pub publish_queue_bytes: usize,
 }
 
 #[derive(Default)]
 struct Locals {
-    /// In the order in which they came, as they are subscribed.
-    list: Vec<Arc<Local>>,
     by_name: HashMap<Box<str>, Arc<Local>>,
-    /// By channel or pattern.
+    /// By the name of the subscription.
     by_channel: HashMap<String, (Arc<Local>, Role)>,
 }
 
 /// The shared state of the adapter.
 pub struct Node {
-    pub options: Options,
+    pub settings: Settings,
+    pub format: Box<dyn Format>,
     pub outgoing: Outgoing,
+    pub subscriptions: Subscriptions,
     pub requests: Requests,
-    /// Told when a request was opened.
+    /// Told when a request or a namespace was opened, or the adapter is over.
     pub opened: Notify,
-    /// Told when the adapter is to end.
-    pub closing: Notify,
-    closed: AtomicBool,
     /// When a malformed message was last logged, microseconds since the engine was made; 0 for never.
     malformed_us: AtomicU64,
     locals: RwLock<Locals>,
@@ -70,107 +59,146 @@ pub struct Node {
 
 impl Node {
     /// A server that has not been told of its namespaces.
-    pub fn new(options: Options) -> Node {
+    pub fn new(settings: Settings, format: Box<dyn Format>) -> Node {
         Node {
-            outgoing: Outgoing::new(options.publish_queue_bytes as usize),
-            options,
+            outgoing: Outgoing::new(settings.publish_queue_bytes),
+            settings,
+            format,
+            subscriptions: Subscriptions::default(),
             requests: Requests::default(),
             opened: Notify::new(),
-            closing: Notify::new(),
-            closed: AtomicBool::new(false),
             malformed_us: AtomicU64::new(0),
             locals: RwLock::default(),
         }
     }
 
-    /// Whether the adapter is to end.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Ends the adapter.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.closing.notify_one();
-        self.outgoing.wake.notify_one();
+    /// Ends the adapter; the others are told.
+    pub fn close(&self, server: &Server) {
+        self.beat(server, Beat::Last);
+        self.outgoing.close();
         self.opened.notify_one();
     }
 
     // ---- namespaces -------------------------------------------------------------------------------------------
 
     /// There is a namespace; its channels are subscribed soon.
-    pub fn open(&self, name: &str) {
-        {
+    pub fn open(&self, server: &Server, name: &str) -> Arc<Local> {
+        let local = {
             let mut locals = self.locals.write();
-            if locals.by_name.contains_key(name) {
-                return;
+            if let Some(local) = locals.by_name.get(name) {
+                return local.clone();
             }
-            let uid = self.new_id();
-            let channels = Channels::new(&self.options.key, name, &uid);
-            let local = Arc::new(Local { nsp: name.into(), uid, channels });
-            for (channel, role) in [
-                (&local.channels.pattern, Role::Broadcast),
-                (&local.channels.request, Role::Request),
-                (&local.channels.response, Role::Response),
-                (&local.channels.own_response, Role::Response),
-            ] {
-                locals.by_channel.insert(channel.clone(), (local.clone(), role));
+            let local = Arc::new(Local::new(&*self.format, name, self.new_id()));
+            for (subscription, role) in &local.channels.heard {
+                locals.by_channel.insert(subscription.name.clone(), (local.clone(), *role));
+                self.subscriptions.set(subscription.clone(), || true);
             }
             locals.by_name.insert(name.into(), local.clone());
-            locals.list.push(local);
+            local
+        };
+        if self.format.heartbeat().is_some() {
+            self.send(server, &local, &Draft::Beat(Beat::First));
+            self.opened.notify_one();
         }
         self.outgoing.wake.notify_one();
+        local
     }
 
-    /// The namespaces that came after the first `known`.
-    pub fn locals_after(&self, known: usize) -> Vec<Arc<Local>> {
-        self.locals.read().list.get(known..).unwrap_or_default().to_vec()
+    fn local(&self, server: &Server, name: &str) -> Arc<Local> {
+        let known = self.locals.read().by_name.get(name).cloned();
+        known.unwrap_or_else(|| self.open(server, name))
     }
 
-    /// Whose channel or pattern this is, and what for.
-    pub fn local_of(&self, channel: &str) -> Option<(Arc<Local>, Role)> {
-        self.locals.read().by_channel.get(channel).cloned()
+    fn all_locals(&self) -> Vec<Arc<Local>> {
+        self.locals.read().by_name.values().cloned().collect()
     }
 
-    fn local(&self, name: &str) -> Option<Arc<Local>> {
-        self.locals.read().by_name.get(name).cloned()
+    /// Rooms have got their first member, or lost their last.
+    pub fn rooms_changed(&self, server: &Server, nsp: &Namespace, changes: &RoomChanges) {
+        let local = self.local(server, &nsp.name);
+        let mut is_news = false;
+        for (change, room) in changes {
+            if matches!(change, RoomChange::Create | RoomChange::Delete)
+                && let Some(channel) = self.format.room_channel(&local, room)
+            {
+                is_news |= self.subscriptions.set(Subscription::channel(channel), || nsp.has_room(room));
+            }
+        }
+        if is_news {
+            self.outgoing.wake.notify_one();
+        }
+    }
+
+    /// Whose message this is, and what for.
+    pub fn local_of(&self, heard: &Heard<'_>) -> Option<(Arc<Local>, Role)> {
+        let locals = self.locals.read();
+        if let Some(entry) = heard.entry {
+            return locals.by_name.get(entry.nsp).map(|local| (local.clone(), Role::Request));
+        }
+        let exact = locals.by_channel.get(heard.subscribed);
+        // The channel of a room begins with its namespace's, whose name ends with the same character.
+        let mut starts = heard.subscribed.rmatch_indices('#').filter_map(|(at, _)| heard.subscribed.get(..=at));
+        exact.or_else(|| starts.find_map(|start| locals.by_channel.get(start))).cloned()
     }
 
     /// A new id; without randomness, which the system always has by now, one that is merely unlikely.
     fn new_id(&self) -> String {
-        let mut random = [0; ID_RANDOM_LEN];
+        let mut random = [0; 8];
         if getrandom::fill(&mut random).is_err() {
-            random = (std::ptr::from_ref(self) as usize as u32).to_le_bytes();
+            random = (std::ptr::from_ref(self) as usize as u64).to_le_bytes();
         }
-        URL_SAFE_NO_PAD.encode(random)
+        self.format.spell_id(random)
+    }
+
+    // ---- heartbeats ---------------------------------------------------------------------------------------------
+
+    /// Tells the others of each namespace, in formats that have it.
+    pub fn beat(&self, server: &Server, beat: Beat) {
+        if self.format.heartbeat().is_some() {
+            self.all_locals().iter().for_each(|local| self.send(server, local, &Draft::Beat(beat)));
+        }
+    }
+
+    /// Does what heartbeats are due for; when the next is.
+    pub fn keep_peers(&self, server: &Server, out: &mut Outbox, now_us: u64) -> Option<u64> {
+        let heartbeat = self.format.heartbeat()?;
+        let mut next_us = None;
+        for local in self.all_locals() {
+            let must_tell = local.peers.lock().must_tell(now_us);
+            if must_tell {
+                self.send(server, &local, &Draft::Beat(Beat::Again));
+            }
+            let silent = local.peers.lock().expire(heartbeat, now_us);
+            silent.iter().for_each(|uid| self.requests.gone(&local.nsp, uid, out, now_us));
+            let due_us = local.peers.lock().next_us(heartbeat);
+            next_us = Some(next_us.map_or(due_us, |us: u64| us.min(due_us)));
+        }
+        next_us
     }
 
     // ---- what the host does -------------------------------------------------------------------------------------
 
     /// Tells the others.
     pub fn publish(&self, server: &Server, nsp: &Namespace, target: &Target<'_>, operation: &Operation<'_>) {
-        let Some(local) = self.local(&nsp.name) else { return };
-        let from = sender(server, target);
-        let except: Vec<&str> = target.except.iter().copied().chain(from.as_deref()).collect();
-        let whom = Whom { rooms: target.rooms, except: &except, volatile: false, compress: true, timeout_ms: None };
-        let request = &local.channels.request;
-        match operation {
+        let local = self.local(server, &nsp.name);
+        with_whom(server, target, |whom| match *operation {
             Operation::Broadcast(emission) => {
-                let (data, attachments) = emission.payload.data(&nsp.name);
+                let (json, attachments) = emission.payload.data(&nsp.name);
+                let event = Body { json: &json, attachments: &attachments };
                 let whom = Whom { volatile: emission.volatile, compress: emission.compress, ..whom };
-                let message = classic::broadcast(&local.uid, &nsp.name, &data, &attachments, &whom);
-                self.send(server, &local.channels.for_rooms(target.rooms), message, None);
+                self.send(server, &local, &Draft::Broadcast { request: None, event, whom });
             }
-            Operation::Join(rooms) => {
-                self.send(server, request, classic::change_rooms(&local.uid, true, &whom, rooms), None);
-            }
-            Operation::Leave(rooms) => {
-                self.send(server, request, classic::change_rooms(&local.uid, false, &whom, rooms), None);
-            }
-            Operation::Disconnect { close } => {
-                self.send(server, request, classic::disconnect(&local.uid, &whom, *close), None);
-            }
-        }
+            Operation::Join(rooms) => self.send(server, &local, &Draft::Join { whom, rooms }),
+            Operation::Leave(rooms) => self.send(server, &local, &Draft::Leave { whom, rooms }),
+            Operation::Disconnect { close } => self.send(server, &local, &Draft::Disconnect { whom, close }),
+        });
+    }
+
+    /// Emits to the other servers.
+    pub fn emit(&self, server: &Server, nsp: &Namespace, emission: &Emission<'_>) {
+        let (json, attachments) = emission.payload.data(&nsp.name);
+        let event = Body { json: &json, attachments: &attachments };
+        self.send(server, &self.local(server, &nsp.name), &Draft::ServerEmit { request: None, event });
     }
 
     /// Asks the receivers on the other servers.
@@ -182,79 +210,82 @@ impl Node {
         broadcast: &Arc<BroadcastAck>,
         timeout_ms: u32,
     ) {
-        let Some(local) = self.local(&broadcast.nsp.name) else { return };
-        let from = sender(server, target);
-        let except: Vec<&str> = target.except.iter().copied().chain(from.as_deref()).collect();
-        let (volatile, compress) = (emission.volatile, emission.compress);
-        let whom = Whom { rooms: target.rooms, except: &except, volatile, compress, timeout_ms: Some(timeout_ms) };
-        let (data, attachments) = emission.payload.data(&local.nsp);
+        let (json, attachments) = emission.payload.data(&broadcast.nsp.name);
+        let event = Body { json: &json, attachments: &attachments };
         let id = self.new_id();
-        self.register(server, &id, &broadcast.nsp, Asked::Acks(broadcast.clone()), broadcast.token, timeout_ms);
-        let message = classic::broadcast_with_acks(&local.uid, &id, &local.nsp, &data, &attachments, &whom);
-        self.send(server, &local.channels.request, message, Some(id));
+        with_whom(server, target, |whom| {
+            let (volatile, compress) = (emission.volatile, emission.compress);
+            let whom = Whom { volatile, compress, timeout_ms: Some(timeout_ms), ..whom };
+            let request = Request::new(&broadcast.nsp, broadcast.token, Asked::Acks(broadcast.clone()), timeout_ms);
+            self.request(server, &id, request, Some(&Draft::Broadcast { request: Some(&id), event, whom }));
+        });
     }
 
     /// Asks the other servers.
     pub fn ask(&self, server: &Server, nsp: &Arc<Namespace>, question: Question<'_>, token: u64) {
-        let (id, timeout_ms) = (self.new_id(), self.options.requests_timeout);
-        let local = self.local(&nsp.name);
-        let uid = local.as_deref().map_or("", |local| &local.uid);
-        let request = local.as_deref().map_or("", |local| &local.channels.request);
+        let (id, timeout_ms) = (self.new_id(), self.settings.requests_timeout_ms);
         match question {
-            Question::Count => {
-                self.register(server, &id, nsp, Asked::Count, token, timeout_ms);
-                self.add(server, Publication { channel: request.to_owned(), payload: None, count_for: Some(id) });
-            }
+            Question::Count => self.request(server, &id, Request::new(nsp, token, Asked::Count, timeout_ms), None),
             Question::Fetch { target, mut sockets } => {
-                let from = sender(server, target);
-                let except: Vec<&str> = target.except.iter().copied().chain(from.as_deref()).collect();
-                let rooms = target.rooms;
-                let whom = Whom { rooms, except: &except, volatile: false, compress: true, timeout_ms: None };
-                let message = classic::fetch(uid, &id, &whom);
                 // Between its brackets others' sockets are added.
                 sockets.pop();
                 sockets.drain(..sockets.len().min(1));
-                self.register(server, &id, nsp, Asked::Sockets(sockets), token, timeout_ms);
-                self.send(server, request, message, Some(id));
+                let request = Request::new(nsp, token, Asked::Sockets(sockets), timeout_ms);
+                with_whom(server, target, |whom| {
+                    self.request(server, &id, request, Some(&Draft::Fetch { request: &id, whom }));
+                });
             }
             Question::Emit { emission } => {
-                let (data, attachments) = emission.payload.data(&nsp.name);
-                let message = classic::server_emit(uid, Some(&id), &data, &attachments);
+                let (json, attachments) = emission.payload.data(&nsp.name);
+                let event = Body { json: &json, attachments: &attachments };
                 let timeout_ms = emission.ack_timeout_ms.filter(|ms| *ms > 0).unwrap_or(timeout_ms);
-                self.register(server, &id, nsp, Asked::Replies, token, timeout_ms);
-                self.send(server, request, message, Some(id));
+                let request = Request::new(nsp, token, Asked::Replies, timeout_ms);
+                self.request(server, &id, request, Some(&Draft::ServerEmit { request: Some(&id), event }));
             }
         }
     }
 
-    /// Emits to the other servers.
-    pub fn emit(&self, server: &Server, nsp: &Namespace, emission: &Emission<'_>) {
-        let Some(local) = self.local(&nsp.name) else { return };
-        let (data, attachments) = emission.payload.data(&nsp.name);
-        let message = classic::server_emit(&local.uid, None, &data, &attachments);
-        self.send(server, &local.channels.request, message, None);
-    }
-
-    fn register(&self, server: &Server, id: &str, nsp: &Arc<Namespace>, asked: Asked, token: u64, timeout_ms: u32) {
+    /// Opens a request and asks: those that are known by their heartbeats, or as many as the broker counts.
+    fn request(&self, server: &Server, id: &str, mut request: Request, draft: Option<&Draft<'_>>) {
+        let local = self.local(server, &request.nsp.name);
         let (mut out, now_us) = (Outbox::default(), server.now_us());
-        let deadline_us = now_us + u64::from(timeout_ms) * 1000;
-        let request = Request { nsp: nsp.clone(), token, asked, expected: None, received: 0, deadline_us };
+        let awaited = self.format.heartbeat().map(|_| local.peers.lock().uids().map(Box::from).collect());
+        let others = awaited.as_ref().map(HashSet::len);
+        request.start(awaited, now_us);
         self.requests.add(id, request, &mut out, now_us);
+        let count_for = others.is_none().then(|| id.to_owned());
+        match draft.map(|draft| self.write(server, &local, draft)) {
+            // What cannot be written is not asked, and ends when its time is over.
+            Some(None) => {}
+            Some(message) => self.add(server, Publication { local, message, count_for }),
+            None if count_for.is_some() => self.add(server, Publication { local, message: None, count_for }),
+            None => {}
+        }
+        if let Some(others) = others {
+            self.requests.counted(id, others + 1, &mut out, now_us);
+        }
         out.deliver(false);
         self.opened.notify_one();
     }
 
-    /// Queues a message; with `count_for`, how many servers hear the channel is wanted for that request.
-    pub fn send(&self, server: &Server, channel: &str, message: Result<Bytes, Malformed>, count_for: Option<String>) {
-        match message {
-            Ok(payload) => {
-                self.add(server, Publication { channel: channel.to_owned(), payload: Some(payload), count_for })
-            }
-            Err(error) => {
-                server.metrics.count(Count::AdapterUnsent);
-                self.warn(server, "a message for the other servers cannot be written", &error.to_string());
-            }
+    /// Queues a message.
+    pub fn send(&self, server: &Server, local: &Arc<Local>, draft: &Draft<'_>) {
+        if let Some(message) = self.write(server, local, draft) {
+            self.add(server, Publication { local: local.clone(), message: Some(message), count_for: None });
         }
+    }
+
+    fn write(&self, server: &Server, local: &Local, draft: &Draft<'_>) -> Option<Written> {
+        if draft.is_heard_by_all()
+            && let Some(heartbeat) = self.format.heartbeat()
+        {
+            local.peers.lock().told(heartbeat, server.now_us());
+        }
+        let written = self.format.write(local, draft).inspect_err(|error| {
+            server.metrics.count(Count::AdapterUnsent);
+            self.warn(server, "a message for the other servers cannot be written", &error.to_string());
+        });
+        written.ok()
     }
 
     fn add(&self, server: &Server, publication: Publication) {
@@ -263,6 +294,8 @@ impl Node {
             self.warn(server, "a message for the other servers was dropped", "publishQueueBytes are used up");
         }
     }
+
+    // ---- the log ------------------------------------------------------------------------------------------------
 
     /// Somebody published what is no message. Whoever may do that must not fill the log.
     pub fn malformed(&self, server: &Server, channel: &str, error: Malformed) {
@@ -280,10 +313,12 @@ impl Node {
     }
 }
 
-/// The public id of the socket that a broadcast leaves out as its sender.
-fn sender(server: &Server, target: &Target<'_>) -> Option<String> {
-    if target.from == 0 {
-        return None;
-    }
-    server.socket(target.from).ok().map(|socket| socket.sid.as_str().to_owned())
+/// Runs `run` with what the others are told of a target: the socket that is left out is a room to them.
+fn with_whom(server: &Server, target: &Target<'_>, run: impl FnOnce(Whom<'_>)) {
+    let from = match target.from {
+        0 => None,
+        from => server.socket(from).ok().map(|socket| socket.sid.as_str().to_owned()),
+    };
+    let except: Vec<&str> = target.except.iter().copied().chain(from.as_deref()).collect();
+    run(Whom { rooms: target.rooms, except: &except, volatile: false, compress: true, timeout_ms: None });
 }

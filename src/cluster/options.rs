@@ -1,7 +1,12 @@
-//! Options of adapters, by their official names.
+//! Options of adapters, by their official names: what all kinds over Redis have, and what each has besides.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
+use super::sharded::Mode;
 use crate::server::{Code, Error};
 
 /// What may wait for the broker: some seconds of a busy server's broadcasts.
@@ -10,8 +15,14 @@ const PUBLISH_QUEUE_BYTES_MIN: u64 = 64 << 10;
 const PUBLISH_QUEUE_BYTES_MAX: u64 = 4 << 30;
 /// A day: longer patience is a mistake.
 const TIMEOUT_MAX_MS: u32 = 86_400_000;
-/// Bytes of the prefix of channels.
-const KEY_MAX: usize = 256;
+/// Bytes of the names and prefixes of channels and streams.
+const NAME_MAX: usize = 256;
+/// Streams of a cluster: each is a connection.
+const STREAM_COUNT_MAX: u32 = 64;
+/// Entries that are read at once.
+const READ_COUNT_MAX: u32 = 10_000;
+/// A reader looks after itself at least so often, milliseconds.
+const BLOCK_TIME_MAX_MS: u32 = 60_000;
 
 /// Whom a connection over TLS trusts, and what it shows; files in PEM, read when the adapter is set.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -25,7 +36,7 @@ pub struct Tls {
     pub key_file: Option<String>,
 }
 
-/// Options of the kind `redis`.
+/// Options of every kind over Redis.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Options {
@@ -36,12 +47,8 @@ pub struct Options {
     /// URLs of nodes of a Redis Cluster, in place of `url`; one that answers is enough.
     pub nodes: Vec<String>,
     pub tls: Tls,
-    /// Prefix of the channels.
-    pub key: String,
     /// Patience for the answers of other servers, milliseconds.
     pub requests_timeout: u32,
-    /// Answer on the channel of the server that asked. Requests of other servers are heard by all either way.
-    pub publish_on_specific_response_channel: bool,
     /// Bytes that may wait for the broker.
     pub publish_queue_bytes: u64,
 }
@@ -53,44 +60,194 @@ impl Default for Options {
             sentinels: Vec::new(),
             nodes: Vec::new(),
             tls: Tls::default(),
-            key: "socket.io".to_owned(),
             requests_timeout: 5000,
-            publish_on_specific_response_channel: false,
             publish_queue_bytes: PUBLISH_QUEUE_BYTES,
         }
     }
 }
 
-impl Options {
-    /// Reads and checks a JSON object. Errors name the option and, but for the URL, its value.
-    pub fn from_json(json: &str) -> Result<Options, Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let options: Options = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let code = if error.inner().is_data() { Code::Invalid } else { Code::BadJson };
-            Error::new(code, format!("adapter.{}: {}", error.path(), without_values(&error.inner().to_string())))
-        })?;
-        deserializer.end().map_err(|error| Error::new(Code::BadJson, format!("adapter: {error}")))?;
-        let invalid = |text: String| Err(Error::new(Code::Invalid, text));
-        if options.url.is_empty() && options.nodes.is_empty() {
-            return invalid("adapter.url is missing".to_owned());
-        }
-        let is_elsewhere = !options.url.is_empty() || !options.sentinels.is_empty();
-        if is_elsewhere && !options.nodes.is_empty() {
-            return invalid("adapter.nodes stands in place of url and sentinels".to_owned());
-        }
-        if options.key.is_empty() || options.key.len() > KEY_MAX {
-            return invalid(format!("adapter.key has {} bytes; 1 to {KEY_MAX} are allowed", options.key.len()));
-        }
-        if !(1..=TIMEOUT_MAX_MS).contains(&options.requests_timeout) {
-            let text = format!("adapter.requestsTimeout: {} is not in 1..={TIMEOUT_MAX_MS}", options.requests_timeout);
-            return invalid(text);
-        }
-        let range = PUBLISH_QUEUE_BYTES_MIN..=PUBLISH_QUEUE_BYTES_MAX;
-        if !range.contains(&options.publish_queue_bytes) {
-            return invalid(format!("adapter.publishQueueBytes: {} is not in {range:?}", options.publish_queue_bytes));
-        }
-        Ok(options)
+/// What a kind has besides.
+pub trait OwnOptions: DeserializeOwned {
+    /// The names of all of them.
+    const NAMES: &[&str];
+
+    /// Checks their ranges.
+    fn check(&self) -> Result<(), Error>;
+}
+
+/// Those of the kind `redis`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClassicOptions {
+    /// Prefix of the channels.
+    pub key: String,
+    /// Answer on the channel of the server that asked. Requests of other servers are heard by all either way.
+    pub publish_on_specific_response_channel: bool,
+}
+
+impl Default for ClassicOptions {
+    fn default() -> ClassicOptions {
+        ClassicOptions { key: "socket.io".to_owned(), publish_on_specific_response_channel: false }
     }
+}
+
+impl OwnOptions for ClassicOptions {
+    const NAMES: &[&str] = &["key", "publishOnSpecificResponseChannel"];
+
+    fn check(&self) -> Result<(), Error> {
+        check_name("key", &self.key)
+    }
+}
+
+/// Those of the kind `sharded-redis`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ShardedOptions {
+    /// Prefix of the channels.
+    pub channel_prefix: String,
+    /// Which rooms have channels.
+    pub subscription_mode: Mode,
+}
+
+impl Default for ShardedOptions {
+    fn default() -> ShardedOptions {
+        ShardedOptions { channel_prefix: "socket.io".to_owned(), subscription_mode: Mode::default() }
+    }
+}
+
+impl OwnOptions for ShardedOptions {
+    const NAMES: &[&str] = &["channelPrefix", "subscriptionMode"];
+
+    fn check(&self) -> Result<(), Error> {
+        check_name("channelPrefix", &self.channel_prefix)
+    }
+}
+
+/// Those of the kind `redis-streams`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StreamsOptions {
+    /// Name of the stream, or what the names of several begin with.
+    pub stream_name: String,
+    pub stream_count: u32,
+    /// Prefix of the channels of requests and answers.
+    pub channel_prefix: String,
+    /// These are of shards.
+    pub use_sharded_pub_sub: bool,
+    /// Entries that are kept, roughly.
+    pub max_len: u64,
+    /// Entries that are read at once.
+    pub read_count: u32,
+    /// How long a reader waits before it asks again, milliseconds.
+    #[serde(rename = "blockTimeInMs")]
+    pub block_time_ms: u32,
+    /// Attachments are written as JSON's objects of them, and never as MessagePack.
+    pub only_plaintext: bool,
+    /// Prefix of the keys of sessions that can be recovered, of which this server keeps none: checked, for programs that are moved.
+    session_key_prefix: String,
+    /// Without effect since the official version 0.3, and checked for the same reason.
+    heartbeat_interval: u32,
+    heartbeat_timeout: u32,
+}
+
+impl Default for StreamsOptions {
+    fn default() -> StreamsOptions {
+        StreamsOptions {
+            stream_name: "socket.io".to_owned(),
+            stream_count: 1,
+            channel_prefix: "socket.io".to_owned(),
+            use_sharded_pub_sub: false,
+            max_len: 10_000,
+            read_count: 100,
+            block_time_ms: 5000,
+            only_plaintext: false,
+            session_key_prefix: "sio:session:".to_owned(),
+            heartbeat_interval: 5000,
+            heartbeat_timeout: 10_000,
+        }
+    }
+}
+
+impl OwnOptions for StreamsOptions {
+    const NAMES: &[&str] = &[
+        "streamName",
+        "streamCount",
+        "channelPrefix",
+        "useShardedPubSub",
+        "maxLen",
+        "readCount",
+        "blockTimeInMs",
+        "onlyPlaintext",
+        "sessionKeyPrefix",
+        "heartbeatInterval",
+        "heartbeatTimeout",
+    ];
+
+    fn check(&self) -> Result<(), Error> {
+        check_name("streamName", &self.stream_name)?;
+        check_name("channelPrefix", &self.channel_prefix)?;
+        check_name("sessionKeyPrefix", &self.session_key_prefix)?;
+        check_range("heartbeatInterval", self.heartbeat_interval.into(), 1, TIMEOUT_MAX_MS.into())?;
+        check_range("heartbeatTimeout", self.heartbeat_timeout.into(), 1, TIMEOUT_MAX_MS.into())?;
+        check_range("streamCount", self.stream_count.into(), 1, STREAM_COUNT_MAX.into())?;
+        check_range("maxLen", self.max_len, 1, u32::MAX.into())?;
+        check_range("readCount", self.read_count.into(), 1, READ_COUNT_MAX.into())?;
+        check_range("blockTimeInMs", self.block_time_ms.into(), 1, BLOCK_TIME_MAX_MS.into())
+    }
+}
+
+/// The members of a JSON object.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Reads and checks a JSON object. Errors name the option and, but for the URL, its value.
+pub fn read<T: OwnOptions>(json: &str) -> Result<(Options, T), Error> {
+    let members: Members<'_> = serde_json::from_str(json).map_err(|error| {
+        let code = if error.is_data() { Code::Invalid } else { Code::BadJson };
+        Error::new(code, format!("adapter: {}", without_values(&error.to_string())))
+    })?;
+    let (own, common): (Members<'_>, Members<'_>) =
+        members.into_iter().partition(|(name, _)| T::NAMES.contains(&name.as_str()));
+    let (options, own): (Options, T) = (parse(&common)?, parse(&own)?);
+    options.check()?;
+    own.check()?;
+    Ok((options, own))
+}
+
+fn parse<T: DeserializeOwned>(members: &Members<'_>) -> Result<T, Error> {
+    let text = serde_json::to_string(members).map_err(|error| Error::new(Code::BadJson, error.to_string()))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|error| {
+        let text = format!("adapter.{}: {}", error.path(), without_values(&error.inner().to_string()));
+        Error::new(Code::Invalid, text)
+    })
+}
+
+impl Options {
+    fn check(&self) -> Result<(), Error> {
+        if self.url.is_empty() && self.nodes.is_empty() {
+            return Err(Error::new(Code::Invalid, "adapter.url is missing"));
+        }
+        let is_elsewhere = !self.url.is_empty() || !self.sentinels.is_empty();
+        if is_elsewhere && !self.nodes.is_empty() {
+            return Err(Error::new(Code::Invalid, "adapter.nodes stands in place of url and sentinels"));
+        }
+        check_range("requestsTimeout", self.requests_timeout.into(), 1, TIMEOUT_MAX_MS.into())?;
+        check_range("publishQueueBytes", self.publish_queue_bytes, PUBLISH_QUEUE_BYTES_MIN, PUBLISH_QUEUE_BYTES_MAX)
+    }
+}
+
+fn check_name(option: &str, name: &str) -> Result<(), Error> {
+    if (1..=NAME_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    let text = format!("adapter.{option} has {} bytes; 1 to {NAME_MAX} are allowed", name.len());
+    Err(Error::new(Code::Invalid, text))
+}
+
+fn check_range(option: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::new(Code::Invalid, format!("adapter.{option}: {value} is not in {min}..={max}")))
 }
 
 /// An error of the parser up to the value that it quotes, which may be a secret.
@@ -105,25 +262,44 @@ fn without_values(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn refused(json: &str) -> String {
-        Options::from_json(json).err().unwrap().text.into_owned()
+    fn refused<T: OwnOptions>(json: &str) -> String {
+        read::<T>(json).err().unwrap().text.into_owned()
     }
 
     #[test]
     fn defaults_are_the_official_ones() {
-        let options = Options::from_json(r#"{"url":"redis://localhost"}"#).unwrap();
-        assert_eq!((options.key.as_str(), options.requests_timeout), ("socket.io", 5000));
-        assert!(!options.publish_on_specific_response_channel);
+        let json = r#"{"url":"redis://localhost"}"#;
+        let (options, own) = read::<ClassicOptions>(json).unwrap();
+        assert_eq!((own.key.as_str(), options.requests_timeout), ("socket.io", 5000));
+        assert!(!own.publish_on_specific_response_channel);
+        let (_, own) = read::<ShardedOptions>(json).unwrap();
+        assert_eq!((own.channel_prefix.as_str(), own.subscription_mode), ("socket.io", Mode::Dynamic));
+        let (_, own) = read::<StreamsOptions>(json).unwrap();
+        assert_eq!((own.max_len, own.read_count, own.block_time_ms, own.stream_count), (10_000, 100, 5000, 1));
     }
 
     #[test]
     fn what_is_wrong_is_named_but_no_secret_is() {
-        assert!(refused(r#"{"url":"redis://x","keyy":"a"}"#).contains("keyy"));
-        assert_eq!(refused("{}"), "adapter.url is missing");
-        assert!(refused(r#"{"url":"redis://x","requestsTimeout":0}"#).starts_with("adapter.requestsTimeout: 0 "));
-        assert!(refused(r#"{"url":"redis://x","publishQueueBytes":1}"#).starts_with("adapter.publishQueueBytes: 1 "));
-        assert!(refused(r#"{"url":"redis://x","key":""}"#).starts_with("adapter.key"));
-        let text = refused(r#"{"url":"redis://:secret@x","requestsTimeout":"redis://:secret@x"}"#);
+        let classic = refused::<ClassicOptions>;
+        assert!(classic(r#"{"url":"redis://x","keyy":"a"}"#).contains("keyy"));
+        assert_eq!(classic("{}"), "adapter.url is missing");
+        assert!(classic(r#"{"url":"redis://x","requestsTimeout":0}"#).starts_with("adapter.requestsTimeout: 0 "));
+        assert!(classic(r#"{"url":"redis://x","publishQueueBytes":1}"#).starts_with("adapter.publishQueueBytes: 1 "));
+        assert!(classic(r#"{"url":"redis://x","key":""}"#).starts_with("adapter.key"));
+        let text = classic(r#"{"url":"redis://:secret@x","requestsTimeout":"redis://:secret@x"}"#);
         assert!(text.starts_with("adapter.requestsTimeout") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_kind_has_its_own_options_and_no_others() {
+        assert!(refused::<ClassicOptions>(r#"{"url":"redis://x","streamName":"a"}"#).contains("streamName"));
+        assert!(refused::<StreamsOptions>(r#"{"url":"redis://x","key":"a"}"#).contains("key"));
+        assert!(
+            refused::<ShardedOptions>(r#"{"url":"redis://x","subscriptionMode":"all"}"#).contains("subscriptionMode")
+        );
+        for option in ["streamCount", "maxLen", "readCount", "blockTimeInMs", "heartbeatTimeout"] {
+            let text = refused::<StreamsOptions>(&format!(r#"{{"url":"redis://x","{option}":0}}"#));
+            assert!(text.starts_with(&format!("adapter.{option}: 0 ")), "{text}");
+        }
     }
 }

@@ -1,23 +1,29 @@
 //! What waits for the broker: bounded, in the order in which it was published, and filled by any thread without waiting.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// One message for a channel, or a question about it.
+use super::format::{Local, Written};
+
+/// One message, or a question about the channel that all servers hear.
 pub struct Publication {
-    pub channel: String,
+    /// Who says it.
+    pub local: Arc<Local>,
     /// None: nothing is published.
-    pub payload: Option<Vec<u8>>,
-    /// How many subscribers the channel has is wanted, for this request.
+    pub message: Option<Written>,
+    /// How many subscribers the request channel has is wanted, for this request.
     pub count_for: Option<String>,
 }
 
 impl Publication {
     /// What it counts for in the bound.
     fn size(&self) -> usize {
-        size_of::<Publication>() + self.channel.len() + self.payload.as_ref().map_or(0, Vec::len)
+        let message = self.message.as_ref().map_or(0, |message| message.channel.len() + message.payload.len());
+        size_of::<Publication>() + message
     }
 }
 
@@ -33,12 +39,35 @@ pub struct Outgoing {
     bytes_max: usize,
     /// Told when something was added, or anything else happened that the broker's task looks after.
     pub wake: Notify,
+    closing: Notify,
+    is_closed: AtomicBool,
 }
 
 impl Outgoing {
     /// An empty queue that holds so many bytes at most.
     pub fn new(bytes_max: usize) -> Outgoing {
-        Outgoing { waiting: Mutex::default(), bytes_max, wake: Notify::new() }
+        let (wake, closing) = (Notify::new(), Notify::new());
+        Outgoing { waiting: Mutex::default(), bytes_max, wake, closing, is_closed: AtomicBool::new(false) }
+    }
+
+    /// Nothing more is added: it is over when all is published that waits.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is closed.
+    pub async fn closed(&self) {
+        let closing = self.closing.notified();
+        if !self.is_closed() {
+            closing.await;
+        }
     }
 
     /// Adds one; false if there is no room for it. The newest is refused, so that what was accepted keeps its order without gaps.
@@ -73,10 +102,13 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::classic::Classic;
     use super::*;
 
     fn publication(n: usize) -> Publication {
-        Publication { channel: n.to_string(), payload: Some(vec![0; 1000]), count_for: None }
+        let local = Arc::new(Local::new(&Classic::default(), "/", String::new()));
+        let message = Written { channel: n.to_string(), payload: vec![0; 1000], kind: 0, stored: false };
+        Publication { local, message: Some(message), count_for: None }
     }
 
     #[test]
@@ -84,7 +116,8 @@ mod tests {
         let queue = Outgoing::new(5 * (1001 + size_of::<Publication>()));
         let added: Vec<bool> = (0..7).map(|n| queue.add(publication(n))).collect();
         assert_eq!(added, [true, true, true, true, true, false, false]);
-        let names = |taken: Vec<Publication>| taken.into_iter().map(|one| one.channel).collect::<Vec<_>>();
+        let names =
+            |taken: Vec<Publication>| taken.into_iter().map(|one| one.message.unwrap().channel).collect::<Vec<_>>();
         assert_eq!(names(queue.take(2)), ["0", "1"]);
         assert!(queue.add(publication(7)));
         assert_eq!(names(queue.take(9)), ["2", "3", "4", "7"]);

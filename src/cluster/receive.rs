@@ -1,11 +1,13 @@
 //! Messages of the other servers, as they come from the broker: carried out on this server's own sockets, or answered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::classic;
+use super::broker::Heard;
+use super::draft::{Answer, Beat, Body, Draft, ReturnAddress};
+use super::format::{Incoming, Local, Role, open};
 use super::message::{Message, Opts, names};
 use super::msgpack::Malformed;
-use super::node::{Local, Node, Role};
+use super::node::Node;
 use crate::proto::json;
 use crate::queue::Outbox;
 use crate::server::adapter::Asker;
@@ -22,50 +24,51 @@ struct Turn<'a> {
     server: &'a Arc<Server>,
     local: &'a Arc<Local>,
     nsp: Arc<Namespace>,
-    /// Where answers go.
-    answers: String,
+    /// Who sent it, if that is told.
+    from: Option<&'a str>,
+    /// It came by what the broker keeps.
+    stored: bool,
     out: Outbox,
 }
 
-/// Carries a message out. `subscribed` is the channel, or the pattern that `channel` matches.
-pub fn receive(node: &Arc<Node>, server: &Arc<Server>, subscribed: &str, channel: &str, bytes: &[u8]) {
-    let Some((local, role)) = node.local_of(subscribed) else { return };
+/// Carries a message out.
+pub fn receive(node: &Arc<Node>, server: &Arc<Server>, heard: &Heard<'_>) {
+    let Some((local, role)) = node.local_of(heard) else { return };
     let Some(nsp) = server.namespace_by_name(&local.nsp) else { return };
-    let answers = local.channels.response.clone();
-    let mut turn = Turn { node, server, local: &local, nsp, answers, out: Outbox::default() };
-    if let Err(error) = turn.message(role, channel, bytes) {
-        node.malformed(server, channel, error);
+    if node.format.room_of(&local, heard).is_some_and(|room| !nsp.has_room(room)) {
+        return;
     }
+    if let Err(error) = read(node, server, &local, role, nsp, heard) {
+        node.malformed(server, heard.channel, error);
+    }
+}
+
+fn read(
+    node: &Arc<Node>,
+    server: &Arc<Server>,
+    local: &Arc<Local>,
+    role: Role,
+    nsp: Arc<Namespace>,
+    heard: &Heard<'_>,
+) -> Result<(), Malformed> {
+    // What the broker keeps comes back to whom it is from; so does much else, which only its text tells.
+    if heard.entry.is_some_and(|entry| entry.uid == local.uid) {
+        return Ok(());
+    }
+    let (text, attachments) = open(heard.bytes)?;
+    let Some(Incoming { from, message }) = node.format.read(local, role, heard, &text)? else { return Ok(()) };
+    let from = from.as_deref();
+    if let Some(from) = from.filter(|_| node.format.heartbeat().is_some()) {
+        local.peers.lock().heard(from, server.now_us());
+    }
+    let (stored, out) = (heard.entry.is_some(), Outbox::default());
+    let mut turn = Turn { node, server, local, nsp, from, stored, out };
+    let done = turn.carry_out(&message, &attachments);
     turn.out.deliver(false);
+    done
 }
 
 impl Turn<'_> {
-    fn message(&mut self, role: Role, channel: &str, bytes: &[u8]) -> Result<(), Malformed> {
-        if role == Role::Broadcast {
-            let Some(room) = self.local.channels.room_of(channel) else { return Ok(()) };
-            if !room.is_empty() && !self.nsp.has_room(room) {
-                return Ok(());
-            }
-        }
-        let (text, attachments) = classic::open(bytes)?;
-        let uid = &self.local.uid;
-        let message = match role {
-            Role::Broadcast => classic::read_broadcast(&text, uid, &self.local.nsp)?,
-            Role::Request => {
-                let Some((from, message)) = classic::read_request(&text, uid)? else { return Ok(()) };
-                if self.node.options.publish_on_specific_response_channel {
-                    self.answers = self.local.channels.response_of(from.as_deref());
-                }
-                Some(message)
-            }
-            Role::Response => Some(classic::read_response(&text)?),
-        };
-        match message {
-            Some(message) => self.carry_out(&message, &attachments),
-            None => Ok(()),
-        }
-    }
-
     fn carry_out(&mut self, message: &Message<'_>, attachments: &[&[u8]]) -> Result<(), Malformed> {
         match message {
             Message::Broadcast { request, data, opts } => {
@@ -103,6 +106,10 @@ impl Turn<'_> {
                     }
                 })
             }
+            Message::Beat(beat) => {
+                self.beat(*beat);
+                Ok(())
+            }
             Message::Sockets { request, .. }
             | Message::ClientCount { request, .. }
             | Message::ClientAck { request, .. }
@@ -110,11 +117,23 @@ impl Turn<'_> {
             | Message::Other { request } => {
                 let now_us = self.server.now_us();
                 // The answers that others wait for come by here too, so that one for nobody is nothing to tell.
-                if !self.node.requests.answered(request, message, attachments, &mut self.out, now_us) {
+                if !self.node.requests.answered(request, self.from, message, attachments, &mut self.out, now_us) {
                     self.server.metrics.count(Count::AdapterStray);
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Another server is there, or leaves.
+    fn beat(&mut self, beat: Beat) {
+        match (beat, self.from) {
+            (Beat::First, _) => self.node.send(self.server, self.local, &Draft::Beat(Beat::Again)),
+            (Beat::Last, Some(from)) => {
+                self.local.peers.lock().gone(from);
+                self.node.requests.gone(&self.local.nsp, from, &mut self.out, self.server.now_us());
+            }
+            (Beat::Again | Beat::Last, _) => {}
         }
     }
 
@@ -163,23 +182,27 @@ impl Turn<'_> {
             self.note(Err(error));
             0
         });
-        self.node.send(self.server, &self.answers, classic::client_count(request, count), None);
+        self.answer(request, Answer::ClientCount(count));
     }
 
-    fn answer_list(&self, request: &str, name: &str, list: &[u8]) -> Result<(), Malformed> {
+    fn return_address(&self, request: &str) -> ReturnAddress {
+        ReturnAddress { request: request.into(), from: self.from.map(Box::from), stored: self.stored }
+    }
+
+    fn answer(&self, request: &str, answer: Answer<'_>) {
+        let to = self.return_address(request);
+        self.node.send(self.server, self.local, &Draft::Answer { to: &to, answer });
+    }
+
+    fn answer_list(&self, request: &str, name: &'static str, list: &[u8]) -> Result<(), Malformed> {
         let list = std::str::from_utf8(list).map_err(|_| Malformed::Unexpected)?;
-        self.node.send(self.server, &self.answers, classic::list(request, name, list), None);
+        self.answer(request, Answer::List { name, list });
         Ok(())
     }
 
     fn asker(&self, request: &str, reply: Reply) -> Peer {
-        let server = Arc::downgrade(self.server);
-        // The official adapter sends the replies of servers on the common channel whatever the option says.
-        let channel = match reply {
-            Reply::Client => self.answers.clone(),
-            Reply::Server => self.local.channels.response.clone(),
-        };
-        Peer { node: self.node.clone(), server, channel, request: request.into(), reply }
+        let (node, local, to) = (self.node.clone(), self.local.clone(), self.return_address(request));
+        Peer { node, server: Arc::downgrade(self.server), local, to, reply }
     }
 
     /// Says that an operation of another server failed here.
@@ -216,20 +239,21 @@ enum Reply {
 /// A server that waits for answers.
 struct Peer {
     node: Arc<Node>,
-    server: std::sync::Weak<Server>,
-    channel: String,
-    request: Box<str>,
+    server: Weak<Server>,
+    local: Arc<Local>,
+    to: ReturnAddress,
     reply: Reply,
 }
 
 impl Asker for Peer {
     fn answer(&self, args: &str, attachments: &[&[u8]]) {
         let Some(server) = self.server.upgrade() else { return };
-        let first = json::get(args, "/0").ok().flatten().unwrap_or("null");
-        let message = match self.reply {
-            Reply::Client => classic::client_ack(&self.request, first, attachments),
-            Reply::Server => classic::server_reply(&self.request, first, attachments),
+        let json = json::get(args, "/0").ok().flatten().unwrap_or("null");
+        let body = Body { json, attachments };
+        let answer = match self.reply {
+            Reply::Client => Answer::ClientAck(body),
+            Reply::Server => Answer::ServerReply(body),
         };
-        self.node.send(&server, &self.channel, message, None);
+        self.node.send(&server, &self.local, &Draft::Answer { to: &self.to, answer });
     }
 }

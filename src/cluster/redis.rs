@@ -7,27 +7,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value};
+use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, Value};
 
-use super::node::{Local, Node};
+use super::broker::{self, Heard, Lost, Medium, Member, Subscription};
 use super::nodes::Nodes;
 use super::options::Options;
 use super::outgoing::Publication;
 use super::place::Place;
-use super::receive::receive;
-use crate::server::{Error, Server};
+use super::subscriptions::Change;
+use crate::server::{Code, Error};
 
+/// What only the kind `redis` does.
+const NODES_UNSUPPORTED: &str = "adapter.nodes: this build has only the kind redis over a Redis Cluster";
 /// A broker that does not answer for so long is lost.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Redis, wherever it is.
+/// Redis, with the commands that all nodes of a cluster obey alike, or with those of shards.
 pub struct Broker {
     place: Place,
+    commands: &'static Commands,
 }
+
+/// The names of the commands.
+struct Commands {
+    publish: &'static str,
+    subscribe: &'static str,
+    unsubscribe: &'static str,
+    count: &'static str,
+}
+
+const PLAIN: Commands =
+    Commands { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", count: "NUMSUB" };
+const SHARDED: Commands =
+    Commands { publish: "SPUBLISH", subscribe: "SSUBSCRIBE", unsubscribe: "SUNSUBSCRIBE", count: "SHARDNUMSUB" };
 
 /// A connection.
 pub struct Link {
     connection: MultiplexedConnection,
+    commands: &'static Commands,
     broken: Arc<AtomicBool>,
     /// If the connection is one to a node of many.
     nodes: Option<Nodes>,
@@ -36,20 +53,44 @@ pub struct Link {
 impl Broker {
     /// Reads where it is.
     pub fn new(options: &Options) -> Result<Broker, Error> {
-        Ok(Broker { place: Place::new(options)? })
+        Ok(Broker { place: Place::new(options)?, commands: &PLAIN })
     }
 
-    /// Connects; messages are carried out as they come.
-    pub async fn connect(&mut self, node: &Arc<Node>, server: &Arc<Server>) -> Result<Link, String> {
+    /// Reads where it is, which must be one place, since what is said to the nodes of a cluster would be for one of them each.
+    pub fn at_one_place(options: &Options, sharded: bool) -> Result<Broker, Error> {
+        if !options.nodes.is_empty() {
+            return Err(Error::new(Code::Unsupported, NODES_UNSUPPORTED));
+        }
+        Ok(Broker { place: Place::new(options)?, commands: if sharded { &SHARDED } else { &PLAIN } })
+    }
+
+    /// A client of the broker at the one place where it is now.
+    pub async fn client(&mut self) -> Result<Client, String> {
+        match &mut self.place {
+            Place::Fixed(info) => Client::open((**info).clone()).map_err(text_of),
+            // They are asked each time.
+            Place::Master(sentinels) => {
+                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
+                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)
+            }
+            Place::Nodes(_) => Err(NODES_UNSUPPORTED.to_owned()),
+        }
+    }
+}
+
+impl broker::Broker for Broker {
+    type Link = Link;
+
+    async fn connect(&mut self, member: &Arc<dyn Member>) -> Result<Link, String> {
         let broken = Arc::new(AtomicBool::new(false));
-        let (node, server, is_broken) = (node.clone(), server.clone(), broken.clone());
+        let (member, is_broken) = (member.clone(), broken.clone());
         // The connection reads on when this returns, so that a busy server holds the broker back, and keeps nothing in between.
         let push = move |info: PushInfo| -> Result<(), redis::aio::SendError> {
             if info.kind == PushKind::Disconnection {
                 is_broken.store(true, Ordering::Release);
-                node.outgoing.wake.notify_one();
+                member.outgoing().wake.notify_one();
             } else {
-                pushed(&node, &server, &info);
+                pushed(&*member, &info);
             }
             Ok(())
         };
@@ -57,64 +98,91 @@ impl Broker {
             .set_connection_timeout(Some(ANSWER_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(push);
-        let client = match &mut self.place {
-            Place::Fixed(info) => Client::open((**info).clone()).map_err(text_of)?,
-            // They are asked each time.
-            Place::Master(sentinels) => {
-                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
-                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)?
-            }
-            Place::Nodes(seeds) => {
-                let (nodes, connection) = Nodes::connect(seeds, &config).await?;
-                return Ok(Link { connection, broken, nodes: Some(nodes) });
-            }
-        };
+        let commands = self.commands;
+        if let Place::Nodes(seeds) = &self.place {
+            let (nodes, connection) = Nodes::connect(seeds, &config).await?;
+            return Ok(Link { connection, commands, broken, nodes: Some(nodes) });
+        }
+        let client = self.client().await?;
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
-        Ok(Link { connection, broken, nodes: None })
+        Ok(Link { connection, commands, broken, nodes: None })
     }
 }
 
 impl Link {
-    /// Whether the connection has ended.
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+    /// The connection, for what is asked beside publishing.
+    pub fn connection(&mut self) -> &mut MultiplexedConnection {
+        &mut self.connection
     }
 
-    /// Subscribes to a namespace's channels.
-    pub async fn subscribe(&mut self, local: &Local) -> Result<(), String> {
-        let channels = &local.channels;
-        self.connection.psubscribe(&channels.pattern).await.map_err(text_of)?;
-        let plain = [&channels.request, &channels.response, &channels.own_response];
-        self.connection.subscribe(&plain[..]).await.map_err(text_of)
-    }
-
-    /// Publishes in order, in one go; the numbers of subscribers that were asked for, in order.
-    pub async fn publish(&mut self, batch: &[Publication]) -> Result<Vec<usize>, String> {
-        let mut pipe = redis::pipe();
-        for publication in batch {
-            if let Some(payload) = &publication.payload {
-                pipe.cmd("PUBLISH").arg(&publication.channel).arg(payload).ignore();
-            }
-            if publication.count_for.is_some() {
-                pipe.cmd("PUBSUB").arg("NUMSUB").arg(&publication.channel);
-            }
+    /// Adds the commands of a publication: one that publishes it, if there is a message, and one that counts, if that is wanted.
+    pub fn add_to(&self, pipe: &mut Pipeline, publication: &Publication) {
+        if let Some(message) = &publication.message {
+            pipe.cmd(self.commands.publish).arg(&message.channel).arg(&message.payload);
         }
-        let channels: Vec<String> =
-            batch.iter().filter(|one| one.count_for.is_some()).map(|one| one.channel.clone()).collect();
-        let asks_nodes = self.nodes.as_mut().filter(|_| !channels.is_empty());
-        if asks_nodes.is_some() {
+        if publication.count_for.is_some() {
+            pipe.cmd("PUBSUB").arg(self.commands.count).arg(&publication.local.channels.request);
+        }
+    }
+
+    async fn publish_all(&mut self, batch: &[Publication]) -> Result<Vec<usize>, String> {
+        let mut pipe = redis::pipe();
+        batch.iter().for_each(|publication| self.add_to(&mut pipe, publication));
+        let asking = batch.iter().filter(|one| one.count_for.is_some());
+        let channels: Vec<String> = asking.map(|one| one.local.channels.request.clone()).collect();
+        let asks_nodes = self.nodes.is_some() && !channels.is_empty();
+        if asks_nodes {
             pipe.cmd("CLUSTER").arg("SLOTS");
         }
-        let answers: Vec<Value> = pipe.query_async(&mut self.connection).await.map_err(text_of)?;
-        let mut counts: Vec<usize> = answers.iter().take(channels.len()).map(subscribers).collect();
-        if let (Some(nodes), Some(slots)) = (asks_nodes, answers.last()) {
+        let answers = self.exchange(&pipe).await?;
+        let (mut rest, mut counts) = (answers.iter(), Vec::new());
+        for publication in batch {
+            // How many heard a message is no matter.
+            publication.message.as_ref().and_then(|_| rest.next());
+            if publication.count_for.is_some() {
+                counts.push(rest.next().map_or(0, subscribers));
+            }
+        }
+        if let (Some(nodes), Some(slots)) = (self.nodes.as_mut().filter(|_| asks_nodes), rest.next()) {
             nodes.add_counts(slots, &channels, &mut counts).await?;
         }
         Ok(counts)
     }
 
-    /// Asks whether the broker is there.
-    pub async fn ping(&mut self) -> Result<(), String> {
+    /// The answers to commands.
+    pub async fn exchange(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, String> {
+        pipe.query_async(&mut self.connection).await.map_err(text_of)
+    }
+}
+
+impl broker::Link for Link {
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    async fn change(&mut self, changes: Vec<Change>) -> Result<(), String> {
+        let mut pipe = redis::pipe();
+        for change in changes {
+            let (plain, pattern, subscription) = match change {
+                Change::Subscribe(subscription) => (self.commands.subscribe, "PSUBSCRIBE", subscription),
+                Change::Unsubscribe(subscription) => (self.commands.unsubscribe, "PUNSUBSCRIBE", subscription),
+            };
+            let Subscription { name, medium } = subscription;
+            match medium {
+                Medium::Channel => pipe.cmd(plain).arg(name),
+                Medium::Pattern => pipe.cmd(pattern).arg(name),
+                // Who keeps messages reads them by itself.
+                Medium::Stream => continue,
+            };
+        }
+        pipe.query_async(&mut self.connection).await.map_err(text_of)
+    }
+
+    async fn publish(&mut self, batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
+        self.publish_all(&batch).await.map_err(|reason| Lost::in_batch(&batch, reason))
+    }
+
+    async fn ping(&mut self) -> Result<(), String> {
         match &self.nodes {
             Some(nodes) => nodes.check(&mut self.connection).await,
             None => redis::cmd("PING").query_async(&mut self.connection).await.map_err(text_of),
@@ -136,15 +204,18 @@ pub fn subscribers(answer: &Value) -> usize {
 }
 
 /// What came between answers.
-fn pushed(node: &Arc<Node>, server: &Arc<Server>, info: &PushInfo) {
+fn pushed(member: &dyn Member, info: &PushInfo) {
     let (subscribed, channel, payload) = match (&info.kind, &info.data[..]) {
-        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)]) => (channel, channel, payload),
+        (PushKind::Message | PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(payload)]) => {
+            (channel, channel, payload)
+        }
         (PushKind::PMessage, [Value::BulkString(pattern), Value::BulkString(channel), Value::BulkString(payload)]) => {
             (pattern, channel, payload)
         }
         _ => return,
     };
-    receive(node, server, &String::from_utf8_lossy(subscribed), &String::from_utf8_lossy(channel), payload);
+    let (subscribed, channel) = (String::from_utf8_lossy(subscribed), String::from_utf8_lossy(channel));
+    member.received(&Heard { subscribed: &subscribed, channel: &channel, bytes: payload, entry: None });
 }
 
 /// What the host is told of an error. Redis's own texts name users, but no passwords.

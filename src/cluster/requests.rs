@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::message::Message;
@@ -10,7 +10,7 @@ use crate::queue::{Event, Outbox};
 use crate::server::event::{
     EVENT_ACK, EVENT_SERVER_ACK, EVENT_SOCKETS, FLAG_PARTIAL, STATUS_CLOSED, STATUS_OK, STATUS_TIMEOUT,
 };
-use crate::server::{BroadcastAck, Namespace};
+use crate::server::{BroadcastAck, Namespace, write_strings};
 
 /// What was asked.
 pub enum Asked {
@@ -27,29 +27,62 @@ pub enum Asked {
 /// A request that is open.
 pub struct Request {
     pub nsp: Arc<Namespace>,
-    pub token: u64,
-    pub asked: Asked,
-    /// How many other servers will answer, once that is known.
-    pub expected: Option<usize>,
-    pub received: usize,
+    token: u64,
+    asked: Asked,
+    timeout_ms: u32,
     /// When it ends without them.
-    pub deadline_us: u64,
+    deadline_us: u64,
+    /// How many other servers will answer, once that is known.
+    expected: Option<usize>,
+    received: usize,
+    /// Who has answered, as far as answers tell.
+    answered: HashSet<Box<str>>,
+    /// Who has not, if servers are known by their names.
+    missing: Option<HashSet<Box<str>>>,
 }
 
 impl Request {
+    /// One whose answers the host awaits by this token.
+    pub fn new(nsp: &Arc<Namespace>, token: u64, asked: Asked, timeout_ms: u32) -> Request {
+        let (nsp, answered) = (nsp.clone(), HashSet::default());
+        Request { nsp, token, asked, timeout_ms, deadline_us: 0, expected: None, received: 0, answered, missing: None }
+    }
+
+    /// It is asked now; of these servers, if they are known.
+    pub fn start(&mut self, missing: Option<HashSet<Box<str>>>, now_us: u64) {
+        self.missing = missing;
+        self.deadline_us = now_us + u64::from(self.timeout_ms) * 1000;
+    }
+
     fn is_complete(&self) -> bool {
         match &self.asked {
             Asked::Acks(broadcast) => broadcast.is_done(),
-            _ => self.expected.is_some_and(|expected| self.received >= expected),
+            _ => match &self.missing {
+                Some(missing) => self.expected.is_some() && missing.is_empty(),
+                None => self.expected.is_some_and(|expected| self.received >= expected),
+            },
         }
+    }
+
+    /// How far it has come, as a JSON object; with the names of those who have not answered, if servers have names.
+    fn progress(&self) -> String {
+        let expected = self.expected.map_or("null".to_owned(), |count| count.to_string());
+        let mut text = format!("{{\"expected\":{expected},\"received\":{}", self.received);
+        if let Some(missing) = self.missing.as_ref().filter(|missing| !missing.is_empty()) {
+            let mut names = Vec::new();
+            write_strings(missing.iter().map(|uid| &**uid), &mut names);
+            text.push_str(",\"missing\":");
+            text.push_str(&String::from_utf8_lossy(&names));
+        }
+        text.push('}');
+        text
     }
 
     /// The last event.
     fn complete(self, status: i32, out: &mut Outbox, time_us: u64) {
         let (nsp, token) = (self.nsp.id, self.token);
         let event = Event { kind: EVENT_SERVER_ACK, nsp, token, status, time_us, ..Event::default() };
-        let expected = self.expected.map_or("null".to_owned(), |count| count.to_string());
-        let progress = format!("{{\"expected\":{expected},\"received\":{}}}", self.received);
+        let progress = self.progress();
         match self.asked {
             // It tells the host itself, at its own time.
             Asked::Acks(_) => {}
@@ -69,8 +102,25 @@ impl Request {
         }
     }
 
+    /// Notes that a server answers; false if it was not asked, or has answered already.
+    fn takes_from(&mut self, from: Option<&str>) -> bool {
+        let Some(from) = from else { return true };
+        self.missing.as_mut().is_none_or(|missing| missing.remove(from)) && self.answered.insert(from.into())
+    }
+
     /// Takes an answer; false if it does not fit what was asked.
-    fn take(&mut self, answer: &Message<'_>, attachments: &[&[u8]], out: &mut Outbox, time_us: u64) -> bool {
+    fn take(
+        &mut self,
+        from: Option<&str>,
+        answer: &Message<'_>,
+        attachments: &[&[u8]],
+        out: &mut Outbox,
+        time_us: u64,
+    ) -> bool {
+        // A server has many clients that acknowledge, and answers everything else once.
+        if !matches!(answer, Message::ClientAck { .. }) && !self.takes_from(from) {
+            return false;
+        }
         let partial = |kind| Event {
             kind,
             nsp: self.nsp.id,
@@ -151,15 +201,27 @@ impl Requests {
     pub fn answered(
         &self,
         id: &str,
+        from: Option<&str>,
         answer: &Message<'_>,
         attachments: &[&[u8]],
         out: &mut Outbox,
         time_us: u64,
     ) -> bool {
         let mut table = self.table.lock();
-        let taken = table.open.get_mut(id).is_some_and(|request| request.take(answer, attachments, out, time_us));
+        let taken = table.open.get_mut(id).is_some_and(|request| request.take(from, answer, attachments, out, time_us));
         complete_if_due(&mut table, id, out, time_us);
         taken
+    }
+
+    /// A server of a namespace is not there any more: nobody waits for it.
+    pub fn gone(&self, nsp: &str, uid: &str, out: &mut Outbox, time_us: u64) {
+        let mut table = self.table.lock();
+        let awaits = |request: &mut Request| {
+            *request.nsp.name == *nsp && request.missing.as_mut().is_some_and(|missing| missing.remove(uid))
+        };
+        for (_, request) in table.open.extract_if(|_, request| awaits(request) && request.is_complete()) {
+            request.complete(STATUS_OK, out, time_us);
+        }
     }
 
     /// Ends those whose time is over; how many had not all answers, and when the next is due.

@@ -4,9 +4,12 @@
 mod tests {
     use serde_json::Value;
 
-    use super::super::classic::{self, Channels, Whom};
+    use super::super::broker::Heard;
+    use super::super::classic::Classic;
+    use super::super::draft::{Answer, Body, Draft, ReturnAddress, Whom};
+    use super::super::format::{Format, Local, Role, open};
     use super::super::message::Message;
-    use super::super::msgpack;
+    use super::super::msgpack::{self, Malformed};
 
     const RECORDED: &str = include_str!("../../tests/vectors/redis-adapter.json");
 
@@ -56,7 +59,7 @@ mod tests {
     #[test]
     fn what_they_wrote_is_read_and_can_be_written_again() {
         for (step, channel, bytes, decoded) in published() {
-            let (text, attachments) = classic::open(&bytes).unwrap_or_else(|error| panic!("{step}: {error}"));
+            let (text, attachments) = open(&bytes).unwrap_or_else(|error| panic!("{step}: {error}"));
             if let Some(decoded) = decoded {
                 let value: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(as_recorded(&value, &attachments), as_recorded(&decoded, &[]), "{step}");
@@ -65,19 +68,30 @@ mod tests {
             msgpack::from_json(&text, &attachments, &mut again).unwrap();
             let (text_again, attachments_again) = msgpack::to_json(&again).unwrap();
             assert_eq!((text_again, attachments_again), (text.to_string(), attachments.clone()), "{step}");
-            let is_request = channel.contains("-request#");
-            let read = match channel.contains("-response#") {
-                true => classic::read_response(&text).map(drop),
-                false if is_request => {
-                    classic::read_request(&text, "nobody").map(|read| assert!(read.is_some(), "{step}"))
-                }
-                false => {
-                    let nsp = channel.split('#').nth(1).unwrap();
-                    classic::read_broadcast(&text, "nobody", nsp).map(|read| assert!(read.is_some(), "{step}"))
-                }
+            let role = match &*channel {
+                channel if channel.contains("-response#") => Role::Response,
+                channel if channel.contains("-request#") => Role::Request,
+                _ => Role::Broadcast,
             };
-            assert_eq!(read, Ok(()), "{step}");
+            let local = local(channel.split('#').nth(1).unwrap(), "nobody");
+            assert_eq!(read(&local, role, &channel, &text), Ok(true), "{step}");
         }
+    }
+
+    fn format() -> Classic {
+        Classic { key: "socket.io".to_owned(), specific_responses: false }
+    }
+
+    fn local(nsp: &str, uid: &str) -> Local {
+        Local::new(&format(), nsp, uid.to_owned())
+    }
+
+    /// Whether a text is a message for somebody else.
+    fn read(local: &Local, role: Role, channel: &str, text: &str) -> Result<bool, Malformed> {
+        let heard = Heard { subscribed: channel, channel, bytes: b"", entry: None };
+        // Prefixes of their own were recorded too.
+        let channel = channel.replace("myapp", "socket.io");
+        format().read(local, role, &Heard { channel: &channel, ..heard }, text).map(|read| read.is_some())
     }
 
     /// The bytes of the only PUBLISH of a step to a channel that contains `part`.
@@ -90,10 +104,18 @@ mod tests {
     const ALL: Whom<'static> = Whom { rooms: &[], except: &[], volatile: false, compress: true, timeout_ms: None };
     const UID: &str = "Eh2M7C";
 
+    fn write(draft: &Draft<'_>) -> Vec<u8> {
+        format().write(&local("/", UID), draft).unwrap().payload
+    }
+
+    fn body<'a>(json: &'a str, attachments: &'a [&'a [u8]]) -> Body<'a> {
+        Body { json, attachments }
+    }
+
     #[test]
     fn broadcasts_are_written_byte_for_byte() {
         let write = |data: &str, attachments: &[&[u8]], whom: &Whom<'_>| {
-            classic::broadcast(UID, "/", data, attachments, whom).unwrap()
+            write(&Draft::Broadcast { request: None, event: body(data, attachments), whom: *whom })
         };
         let one_room = Whom { rooms: &["room1"], ..ALL };
         assert_eq!(write(r#"["x"]"#, &[], &one_room), recorded("io.to(\"room1\").emit(\"x\")", "#room1#"));
@@ -109,70 +131,85 @@ mod tests {
 
     #[test]
     fn requests_are_written_byte_for_byte() {
-        let room = Whom { rooms: &["room1"], ..ALL };
+        let whom = Whom { rooms: &["room1"], ..ALL };
         let timeout = Whom { timeout_ms: Some(500), ..ALL };
         let request = "-request#/#";
-        let ask = classic::broadcast_with_acks(UID, "av1ipG", "/", r#"["ping1",{"a":1}]"#, &[], &timeout).unwrap();
-        assert_eq!(ask, recorded("io.timeout(500).emit(\"ping1\"", request));
-        let join = classic::change_rooms(UID, true, &room, &["r2", "r3"]).unwrap();
-        assert_eq!(join, recorded("io.in(\"room1\").socketsJoin", request));
-        let leave = classic::change_rooms(UID, false, &room, &["r3"]).unwrap();
-        assert_eq!(leave, recorded("io.in(\"room1\").socketsLeave", request));
-        assert_eq!(
-            classic::disconnect(UID, &room, true).unwrap(),
-            recorded("io.in(\"room1\").disconnectSockets(true)", request)
-        );
-        assert_eq!(classic::fetch(UID, "hDrkii", &ALL).unwrap(), recorded("io.fetchSockets()", request));
-        let emit = classic::server_emit(UID, None, r#"["sse",1,"a"]"#, &[]).unwrap();
-        assert_eq!(emit, recorded("io.serverSideEmit(\"sse\", 1, \"a\")", request));
-        let emit = classic::server_emit(UID, Some("TBQRhD"), r#"["sse",1]"#, &[]).unwrap();
-        assert_eq!(emit, recorded("io.serverSideEmit(\"sse\", 1, cb)", request));
+        let event = body(r#"["ping1",{"a":1}]"#, &[]);
+        let ask = Draft::Broadcast { request: Some("av1ipG"), event, whom: timeout };
+        assert_eq!(write(&ask), recorded("io.timeout(500).emit(\"ping1\"", request));
+        let join = Draft::Join { whom, rooms: &["r2", "r3"] };
+        assert_eq!(write(&join), recorded("io.in(\"room1\").socketsJoin", request));
+        let leave = Draft::Leave { whom, rooms: &["r3"] };
+        assert_eq!(write(&leave), recorded("io.in(\"room1\").socketsLeave", request));
+        let disconnect = Draft::Disconnect { whom, close: true };
+        assert_eq!(write(&disconnect), recorded("io.in(\"room1\").disconnectSockets(true)", request));
+        let fetch = Draft::Fetch { request: "hDrkii", whom: ALL };
+        assert_eq!(write(&fetch), recorded("io.fetchSockets()", request));
+        let emit = Draft::ServerEmit { request: None, event: body(r#"["sse",1,"a"]"#, &[]) };
+        assert_eq!(write(&emit), recorded("io.serverSideEmit(\"sse\", 1, \"a\")", request));
+        let emit = Draft::ServerEmit { request: Some("TBQRhD"), event: body(r#"["sse",1]"#, &[]) };
+        assert_eq!(write(&emit), recorded("io.serverSideEmit(\"sse\", 1, cb)", request));
+    }
+
+    fn answer(request: &str, answer: Answer<'_>) -> Vec<u8> {
+        let to = ReturnAddress { request: request.into(), from: Some("abcdef".into()), stored: false };
+        write(&Draft::Answer { to: &to, answer })
     }
 
     #[test]
     fn answers_are_written_byte_for_byte() {
         let response = "-response#/#";
-        assert_eq!(classic::client_count("oN8NdF", 0).unwrap(), recorded("io.to(\"room1\").timeout(300)", response));
-        assert_eq!(
-            classic::server_reply("TBQRhD", "\"resp\"", &[]).unwrap(),
-            recorded("io.serverSideEmit(\"sse\", 1, cb)", response)
-        );
+        let count = answer("oN8NdF", Answer::ClientCount(0));
+        assert_eq!(count, recorded("io.to(\"room1\").timeout(300)", response));
+        let reply = answer("TBQRhD", Answer::ServerReply(body("\"resp\"", &[])));
+        assert_eq!(reply, recorded("io.serverSideEmit(\"sse\", 1, cb)", response));
         let acks: Vec<_> = published()
             .into_iter()
             .filter(|(_, channel, bytes, _)| channel.contains(response) && bytes[0] != b'{')
             .collect();
         assert!(acks.len() >= 3);
-        for (step, _, bytes, _) in acks {
-            let (text, attachments) = classic::open(&bytes).unwrap();
-            let Ok(Message::ClientAck { request, packet }) = classic::read_response(&text) else { panic!("{step}") };
-            assert_eq!(classic::client_ack(&request, packet, &attachments).unwrap(), bytes, "{step}");
+        for (step, channel, bytes, _) in acks {
+            let (text, attachments) = open(&bytes).unwrap();
+            let heard = Heard { subscribed: &channel, channel: &channel, bytes: &bytes, entry: None };
+            let read = format().read(&local("/", "nobody"), Role::Response, &heard, &text).unwrap().unwrap();
+            let Message::ClientAck { request, packet } = read.message else { panic!("{step}") };
+            assert_eq!(answer(&request, Answer::ClientAck(body(packet, &attachments))), bytes, "{step}");
         }
     }
 
     #[test]
     fn channels_are_named_as_they_name_them() {
-        let channels = Channels::new("myapp", "/admin", "LB4-Vw");
-        assert_eq!(channels.pattern, "myapp#/admin#*");
-        assert_eq!(channels.request, "myapp-request#/admin#");
-        assert_eq!(
-            (&*channels.response, &*channels.own_response),
-            ("myapp-response#/admin#", "myapp-response#/admin#LB4-Vw#")
-        );
-        assert_eq!(channels.for_rooms(&["a"]), "myapp#/admin#a#");
-        assert_eq!(
-            (channels.for_rooms(&[]), channels.for_rooms(&["a", "b"])),
-            ("myapp#/admin#".into(), "myapp#/admin#".into())
-        );
-        assert_eq!((channels.room_of("myapp#/admin#a#b#"), channels.room_of("myapp#/admin#")), (Some("a#b"), Some("")));
-        assert_eq!(channels.room_of("myapp#/adminx#"), None);
+        let format = Classic { key: "myapp".to_owned(), specific_responses: true };
+        let local = Local::new(&format, "/admin", "LB4-Vw".to_owned());
+        let names: Vec<&str> = local.channels.heard.iter().map(|(subscription, _)| &*subscription.name).collect();
+        let expected =
+            ["myapp#/admin#*", "myapp-request#/admin#", "myapp-response#/admin#", "myapp-response#/admin#LB4-Vw#"];
+        assert_eq!(names, expected);
+        let channel = |rooms: &[&str]| {
+            let whom = Whom { rooms, ..ALL };
+            let draft = Draft::Broadcast { request: None, event: body("[\"x\"]", &[]), whom };
+            format.write(&local, &draft).unwrap().channel
+        };
+        assert_eq!(channel(&["a"]), "myapp#/admin#a#");
+        assert_eq!((channel(&[]), channel(&["a", "b"])), ("myapp#/admin#".into(), "myapp#/admin#".into()));
+        let room_of =
+            |channel| format.room_of(&local, &Heard { subscribed: expected[0], channel, bytes: b"", entry: None });
+        assert_eq!((room_of("myapp#/admin#a#b#"), room_of("myapp#/admin#")), (Some("a#b"), None));
+        assert_eq!(room_of("myapp#/adminx#"), None);
+        let to = ReturnAddress { request: "r".into(), from: Some("abcdef".into()), stored: false };
+        let answer = |answer| format.write(&local, &Draft::Answer { to: &to, answer }).unwrap().channel;
+        assert_eq!(answer(Answer::ClientCount(1)), "myapp-response#/admin#abcdef#");
+        assert_eq!(answer(Answer::ServerReply(body("1", &[]))), "myapp-response#/admin#");
     }
 
     #[test]
     fn what_would_end_a_node_server_is_malformed_here() {
+        let local = local("/", "me");
+        let read = |role, text| read(&local, role, "socket.io#/#", text);
         for text in
             ["[]", "[\"u\"]", "[\"u\",{\"type\":2,\"data\":[\"x\"]}]", "[\"u\",{\"data\":[\"x\"]},null]", "{}", "5"]
         {
-            assert!(classic::read_broadcast(text, "me", "/").is_err(), "{text}");
+            assert!(read(Role::Broadcast, text).is_err(), "{text}");
         }
         for text in [
             "{\"type\":5,\"requestId\":\"a\"}",
@@ -180,11 +217,11 @@ mod tests {
             "[]",
             "{\"type\":2}",
         ] {
-            assert!(classic::read_request(text, "me").is_err(), "{text}");
+            assert!(read(Role::Request, text).is_err(), "{text}");
         }
-        assert!(classic::read_request("{\"type\":99}", "me").unwrap().is_none());
-        assert!(classic::read_response("{\"type\":9}").is_err());
+        assert_eq!(read(Role::Request, "{\"type\":99}"), Ok(false));
+        assert!(read(Role::Response, "{\"type\":9}").is_err());
         let tolerated = "[\"u\",{\"data\":[\"x\"]},{\"rooms\":null,\"flags\":null}]";
-        assert!(classic::read_broadcast(tolerated, "me", "/").unwrap().is_some());
+        assert_eq!(read(Role::Broadcast, tolerated), Ok(true));
     }
 }

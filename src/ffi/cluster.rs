@@ -8,20 +8,24 @@ use super::engine::sockeye_engine;
 use super::types::*;
 use crate::cluster;
 
-/// Joins the engine to a cluster, once, and before it listens, or is given a connection or a request. `kind` is `redis`, `json` an object with its
-/// options:
+/// Joins the engine to a cluster, once, and before it listens, or is given a connection or a request. `kind` is `redis`, `sharded-redis`
+/// (Redis 7) or `redis-streams`, `json` an object with its options, of which all kinds have:
 ///
 /// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey; over TLS `rediss://`;
 /// `sentinels`: URLs of sentinels; `url` then has the master's name in place of a host: `redis://user:password@mymaster`;
-/// `nodes`: URLs of some nodes of a Redis Cluster, in place of `url`;
+/// `nodes`: URLs of some nodes of a Redis Cluster, in place of `url`, for the kind `redis`;
 /// `tls`: an object with `caFile` (the authorities that are trusted; by default those of the system), `certFile` and `keyFile` (what is shown
 /// to the broker), paths of files in PEM, which are read now;
-/// `key` (`socket.io`), `requestsTimeout` (5000, milliseconds) and `publishOnSpecificResponseChannel` (false) as in the official adapter;
+/// `requestsTimeout` (5000): patience for the answers of other servers, milliseconds;
 /// `publishQueueBytes` (16 MiB): what may wait while the broker is not reached; what is published beyond that is dropped and counted.
 ///
-/// Official Node servers with `@socket.io/redis-adapter` 8, and emitters, can be in the same cluster. Returns at once; ADAPTER_UP tells that
-/// the broker is reached. INVALID names the option that is wrong, and never shows the URL, or says that the engine listens already, or has an
-/// adapter; UNSUPPORTED: a kind that this build does not have, or a bare engine.
+/// Others are those of the official adapter of the kind: `key`, `publishOnSpecificResponseChannel`; `channelPrefix`, `subscriptionMode`;
+/// `streamName`, `streamCount`, `channelPrefix`, `useShardedPubSub`, `maxLen`, `readCount`, `blockTimeInMs`, `onlyPlaintext`, and some without
+/// effect (docs/clusters.md).
+///
+/// Official Node servers with `@socket.io/redis-adapter` 8 or `@socket.io/redis-streams-adapter` 0.3, and emitters, can be in the same cluster.
+/// Returns at once; ADAPTER_UP tells that the broker is reached. INVALID names the option that is wrong, and never shows the URL, or says
+/// that the engine listens already, or has an adapter; UNSUPPORTED: a kind that this build does not have, or a bare engine.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; the texts are NULL or valid for their lengths.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::acks::BroadcastAck;
 use super::emission::Emission;
-use super::namespace::{Namespace, Target};
+use super::namespace::{Namespace, RoomChanges, Target};
 use super::root::Server;
 
 /// An operation that the other servers of a cluster have to carry out too, and that nobody waits for.
@@ -29,7 +29,10 @@ pub enum Question<'a> {
 /// Reaches the other servers.
 pub trait Adapter: Send + Sync {
     /// There is a namespace of this name, whose messages are to be heard from now on. May be told again.
-    fn open(&self, name: &str);
+    fn open(&self, server: &Server, name: &str);
+
+    /// Sockets have joined rooms or left them.
+    fn rooms_changed(&self, server: &Server, nsp: &Namespace, changes: &RoomChanges);
 
     /// Tells the others.
     fn publish(&self, server: &Server, nsp: &Namespace, target: &Target<'_>, operation: &Operation<'_>);

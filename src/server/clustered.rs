@@ -38,7 +38,7 @@ impl Server {
         }
         let given = self.adapter.set(adapter.clone());
         given.map_err(|_| Error::new(Code::Invalid, "the engine has an adapter already"))?;
-        self.namespace_names().iter().for_each(|name| adapter.open(name));
+        self.namespace_names().iter().for_each(|name| adapter.open(self, name));
         Ok(())
     }
 

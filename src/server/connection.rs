@@ -318,10 +318,11 @@ impl Connection {
     fn joined(&self, cx: &mut Context<'_>, socket: &Arc<Socket>) {
         socket.nsp.add(socket);
         self.meter().add(Tally::SocketsConnected, 1);
-        if socket.nsp.flags.room_events {
+        if socket.nsp.flags.room_events || cx.server.adapter().is_some() {
             use super::namespace::RoomChange::{Create, Join};
             let own: Arc<str> = socket.sid.as_str().into();
-            push_room_changes(socket, &vec![(Create, own.clone()), (Join, own)], cx.out, cx.now_us);
+            let changes = vec![(Create, own.clone()), (Join, own)];
+            push_room_changes(cx.server, socket, &changes, cx.out, cx.now_us);
         }
         cx.server.log(cx.now_us, log::Level::Debug, log::Target::Socket, "connected", |fields| {
             fields.text("socket", socket.sid.as_str()).text("namespace", &socket.nsp.name).id("session", self.client.id)
@@ -415,7 +416,7 @@ impl Connection {
         socket.end();
         self.meter().add(Tally::AcksAbandoned, socket.abandon_owed() as u64);
         let (_, changes) = socket.nsp.remove(socket);
-        push_room_changes(socket, &changes, cx.out, cx.now_us);
+        push_room_changes(cx.server, socket, &changes, cx.out, cx.now_us);
         self.sockets.remove(socket);
         cx.server.forget_socket(socket.id);
         let unsettled = socket.take_all_awaited();

@@ -63,7 +63,7 @@ pub use mailbox::{Mailbox, cork};
 #[cfg(test)]
 pub use metrics::COUNTS;
 pub use metrics::{Count, Snapshot};
-pub use namespace::{Flags, Namespace, Target};
+pub use namespace::{Flags, Namespace, RoomChange, RoomChanges, Target};
 pub use outbound::Run;
 pub use pool::{give as give_buffer, kept as kept_buffers};
 pub use reason::{Cause, Reason};
@@ -88,8 +88,11 @@ pub fn write_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u
     out.push(b']');
 }
 
-/// Tells the host what joining or leaving changed, if its namespace wants to know.
-fn push_room_changes(socket: &Socket, changes: &namespace::RoomChanges, out: &mut Outbox, time_us: u64) {
+/// Tells the adapter what joining or leaving changed, and the host, if its namespace wants to know.
+fn push_room_changes(server: &Server, socket: &Socket, changes: &RoomChanges, out: &mut Outbox, time_us: u64) {
+    if let Some(adapter) = server.adapter() {
+        adapter.rooms_changed(server, &socket.nsp, changes);
+    }
     if !socket.nsp.flags.room_events {
         return;
     }

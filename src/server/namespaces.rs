@@ -214,7 +214,7 @@ impl Server {
         namespaces.put(namespace.clone());
         namespaces.by_name.insert(name.into(), namespace.clone());
         if let Some(adapter) = self.adapter() {
-            adapter.open(name);
+            adapter.open(self, name);
         }
         Some(namespace)
     }

@@ -290,7 +290,7 @@ impl Server {
             let text = format!("socket {socket_id:#x} would be in more rooms than limits.roomsMax, {max}, allows");
             Error::new(Code::Full, text)
         })?;
-        push_room_changes(&socket, &changes, out, self.now_us());
+        push_room_changes(self, &socket, &changes, out, self.now_us());
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl Server {
     pub fn leave(&self, socket: u64, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
         let socket = self.open_socket(socket)?;
         let changes = socket.nsp.leave(&socket, rooms.iter().copied());
-        push_room_changes(&socket, &changes, out, self.now_us());
+        push_room_changes(self, &socket, &changes, out, self.now_us());
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Server {
         check_rooms(rooms)?;
         let (max, mut left_out) = (self.config.limits.rooms_max, 0);
         self.for_each(nsp, target, &Operation::Join(rooms), |socket| match socket.nsp.join(socket, rooms, max) {
-            Some(changes) => push_room_changes(socket, &changes, out, self.now_us()),
+            Some(changes) => push_room_changes(self, socket, &changes, out, self.now_us()),
             None => left_out += 1,
         })?;
         if left_out == 0 {
@@ -321,7 +321,7 @@ impl Server {
     pub fn sockets_leave(&self, nsp: u32, target: &Target<'_>, rooms: &[&str], out: &mut Outbox) -> Result<(), Error> {
         self.for_each(nsp, target, &Operation::Leave(rooms), |socket| {
             let changes = socket.nsp.leave(socket, rooms.iter().copied());
-            push_room_changes(socket, &changes, out, self.now_us());
+            push_room_changes(self, socket, &changes, out, self.now_us());
         })
     }
 

@@ -46,6 +46,10 @@ static void test_refusals(void)
     GIVES("nodes with several passwords", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"nodes\":[\"redis://:s3cret@a\",\"redis://:s3crets@b\"]}"));
     CHECK("they are named, and not shown", error_mentions("adapter.nodes") && !error_mentions("s3cret"));
     GIVES("a database of nodes", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{\"nodes\":[\"redis://a/1\"]}"));
+    GIVES("an option of another kind", SOCKEYE_ERR_INVALID, join(server.engine, "redis-streams", "{" NOWHERE ",\"key\":\"a\"}"));
+    CHECK("it is named", error_mentions("key"));
+    GIVES("a mode that does not exist", SOCKEYE_ERR_INVALID, join(server.engine, "sharded-redis", "{" NOWHERE ",\"subscriptionMode\":\"all\"}"));
+    GIVES("a range that is left", SOCKEYE_ERR_INVALID, join(server.engine, "redis-streams", "{" NOWHERE ",\"streamCount\":0}"));
     GIVES("one is taken", SOCKEYE_OK, join(server.engine, "redis", "{" NOWHERE "}"));
     GIVES("a second one is not", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE "}"));
     sockeye_engine_free(server.engine);

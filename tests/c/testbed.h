@@ -157,7 +157,7 @@ void events_handle(struct testbed *bed, const sockeye_event *events, size_t coun
 bool text_emission(sockeye_emission *emission, text json_name, text args, const sockeye_event *ev, struct arena *arena);
 
 /* testbed_cluster.c */
-void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, uint64_t number, bool specific);
+void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, const char *mode, uint64_t number, bool specific);
 int cluster_join(struct testbed *bed);
 void cluster_wait(struct testbed *bed);
 void cluster_message(struct testbed *bed, const sockeye_event *ev);

@@ -31,8 +31,27 @@ static void add_raw(struct buf *json, const char *key, const char *value)
     buf_str(json, value);
 }
 
+/* ADAPTER_PREFIX and SUBSCRIPTION_MODE, under the names that the kind has for them. */
+static void add_names(struct testbed *bed, const char *prefix, const char *mode)
+{
+    struct buf *json = &bed->adapter_json;
+    bool streams = strcmp(bed->adapter, "redis-streams") == 0;
+    add_text(json, "subscriptionMode", mode);
+    if (strcmp(bed->adapter, "redis") == 0) {
+        add_text(json, "key", prefix);
+        return;
+    }
+    add_text(json, "channelPrefix", prefix);
+    if (streams && prefix) {
+        add_text(json, "streamName", prefix);
+        buf_str(json, ",\"sessionKeyPrefix\":\"");
+        buf_str(json, prefix);
+        buf_str(json, ":session:\"");
+    }
+}
+
 /* The options of the adapter as JSON; `number` is REQUESTS_TIMEOUT, 0 if there is none. */
-void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, uint64_t number, bool specific)
+void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, const char *mode, uint64_t number, bool specific)
 {
     char text[32];
     buf_str(&bed->adapter_json, "{");
@@ -42,7 +61,7 @@ void cluster_options(struct testbed *bed, const char *url, const char *sentinel,
         buf_quote(&bed->adapter_json, sentinel, strlen(sentinel));
         buf_str(&bed->adapter_json, "]");
     }
-    add_text(&bed->adapter_json, "key", prefix);
+    add_names(bed, prefix, mode);
     snprintf(text, sizeof text, "%llu", (unsigned long long)number);
     if (number)
         add_raw(&bed->adapter_json, "requestsTimeout", text);

@@ -10,7 +10,7 @@
 
 static const char *const LATER[] = {
     "ALLOW_EIO3",         "PMD",        "PMD_THRESHOLD",    "RECOVERY",          "RECOVERY_MS",
-    "PARSER",             "DATABASE_URL", "SUBSCRIPTION_MODE", "HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT",
+    "PARSER",             "DATABASE_URL", "HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT",
     "ADMIN",              "ADMIN_USER", "ADMIN_PASSWORD_HASH", "ADMIN_MODE",     "ADMIN_READONLY",
     "TLS_CERT",           "TLS_KEY",    "WT",
 };
@@ -145,7 +145,7 @@ static void env_adapter(struct testbed *bed)
     if (options)
         buf_str(&bed->adapter_json, options);
     else
-        cluster_options(bed, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), timeout, specific);
+        cluster_options(bed, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), env_text("SUBSCRIPTION_MODE"), timeout, specific);
 }
 
 void env_read(struct testbed *bed)

@@ -1,0 +1,41 @@
+//! The kinds of adapters over Redis: which options, format and broker each has.
+
+use std::sync::Arc;
+
+use super::classic::Classic;
+use super::connect;
+use super::node::Settings;
+use super::options::{self, ClassicOptions, Options, ShardedOptions, StreamsOptions};
+use super::redis::Broker;
+use super::redis_streams::StreamsBroker;
+use super::sharded::Sharded;
+use super::streams::Streams;
+use crate::server::{Error, Server};
+
+/// `redis`.
+pub fn classic(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, own) = options::read::<ClassicOptions>(json)?;
+    let format = Classic { key: own.key, specific_responses: own.publish_on_specific_response_channel };
+    connect::start(server, settings("redis", &options), Box::new(format), Broker::new(&options)?)
+}
+
+/// `sharded-redis`.
+pub fn sharded(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, own) = options::read::<ShardedOptions>(json)?;
+    let format = Sharded { prefix: own.channel_prefix, mode: own.subscription_mode };
+    connect::start(server, settings("sharded-redis", &options), Box::new(format), Broker::at_one_place(&options, true)?)
+}
+
+/// `redis-streams`.
+pub fn streams(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, own) = options::read::<StreamsOptions>(json)?;
+    let broker = StreamsBroker::new(Broker::at_one_place(&options, own.use_sharded_pub_sub)?, &own);
+    let StreamsOptions { channel_prefix: prefix, stream_name: stream, stream_count, only_plaintext, .. } = own;
+    let format = Streams { prefix, stream, stream_count, only_plaintext };
+    connect::start(server, settings("redis-streams", &options), Box::new(format), broker)
+}
+
+fn settings(kind: &'static str, options: &Options) -> Settings {
+    let (requests_timeout_ms, publish_queue_bytes) = (options.requests_timeout, options.publish_queue_bytes as usize);
+    Settings { kind, requests_timeout_ms, publish_queue_bytes }
+}

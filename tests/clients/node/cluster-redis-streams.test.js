@@ -1,0 +1,108 @@
+/** Clusters over Redis Streams, and what breaks. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { createClient } from "redis";
+
+import { cmd, eventually, event, record } from "./support/client.js";
+import { bytes, everyOperation, received, withServers } from "./support/cluster.js";
+import { killAll, startRedis } from "./support/redis.js";
+
+let redis, publisher;
+before(async () => {
+  redis = await startRedis();
+  publisher = createClient({ url: redis.url });
+  publisher.on("error", () => {});
+  await publisher.connect();
+});
+after(async () => {
+  await publisher?.disconnect();
+  await killAll();
+});
+
+const environment = (more = {}) => () => ({ ADAPTER: "redis-streams", REDIS_URL: redis.url, ...more });
+
+/** What `@socket.io/redis-streams-emitter` 0.1.1 adds to the stream. */
+const emitter = (nsp) => (type, data) => {
+  const text = typeof data === "string" ? data : JSON.stringify(data);
+  return publisher.sendCommand(["XADD", "socket.io", "*", "uid", "emitter", "nsp", nsp, "type", String(type), "data", text]);
+};
+
+const opts = (...rooms) => ({ rooms, flags: {}, except: [] });
+
+everyOperation({
+  title: "a cluster over Redis Streams",
+  env: environment(),
+  silence: false,
+  more(context, nsp) {
+    test("entries of an emitter are obeyed by all servers", async () => {
+      const { clients, saw } = context;
+      const add = emitter(nsp);
+      await add(3, { packet: { type: 2, data: ["hello", 1], nsp }, opts: opts() });
+      await add(3, { packet: { type: 2, data: ["one"], nsp }, opts: opts("room-0") });
+      // {packet: {type: 2, data: ["bin", <01>]}, opts: {rooms: ["room-0"], flags: {}, except: []}}
+      const packed = Buffer.from("82a67061636b657482a47479706502a46461746192a362696ec40101a46f70747383a5726f6f6d7391a6726f6f6d2d30a5666c61677380a665786365707490", "hex");
+      await add(3, packed.toString("base64"));
+      await received(saw, [[["hello", 1], ["one"], ["bin", bytes(1)]], [["hello", 1]], [["hello", 1]]]);
+      const inside = () => cmd(clients[0], "fetchSockets", { nsp, to: ["moved"] });
+      await add(4, { opts: opts("room-1"), rooms: ["moved"] });
+      await eventually(async () => (await inside()).length === 1);
+      await add(5, { opts: opts("room-1"), rooms: ["moved"] });
+      await eventually(async () => (await inside()).length === 0);
+      await add(9, { packet: ["sse", "from outside"] });
+      await eventually(async () => (await cmd(clients[1], "log", { nsp })).length === 1);
+      const gone = event(clients[1], "disconnect");
+      await add(6, { opts: opts("room-1"), close: true });
+      await gone;
+    });
+  },
+});
+
+/** A Redis that forgets nothing when it is killed. */
+async function startKeepingRedis() {
+  const folder = await mkdtemp(path.join(tmpdir(), "sockeye-streams-"));
+  after(() => rm(folder, { recursive: true, force: true }));
+  return startRedis(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]);
+}
+
+describe("when the broker of streams is not well", () => {
+  const namespaces = ["/"];
+
+  test("garbage in the stream and on the channels costs nothing", async () => {
+    const env = environment({ ADAPTER_PREFIX: "ill" })();
+    await withServers([env, env], async (a, b) => {
+      const saw = [a, b].map(record);
+      const add = (...fields) => publisher.sendCommand(["XADD", "ill", "*", ...fields]);
+      for (const data of ["{", "", "5", "!!", "{}", '{"packet":{"type":2,"data":["x"]}}', '{"opts":{}}', "3Q==", "gQ=="]) {
+        for (const type of ["3", "4", "7", "9", "12", "99", "x", "-1"]) await add("uid", "u", "nsp", "/", "type", type, "data", data);
+      }
+      await add("nothing", "of ours");
+      await add("nsp", "/");
+      for (const message of [bytes(0xc1), bytes(0x93, 0xc0), bytes(0xdd, 255, 255, 255, 255), "{", "[]", '{"type":3}']) {
+        await publisher.publish("ill#/#", message);
+      }
+      await cmd(a, "emit", { event: "alive" });
+      await received(saw, [[["alive"]], [["alive"]]]);
+      assert.equal((await cmd(a, "fetchSockets")).length, 2);
+    }, { namespaces });
+  });
+
+  test("what was added while it was away from a server is read when it is back", async () => {
+    const own = await startKeepingRedis();
+    const env = { ...environment()(), REDIS_URL: own.url };
+    await withServers([env, env], async (a, b) => {
+      const saw = [a, b].map(record);
+      await cmd(a, "emit", { event: "before" });
+      await received(saw, [[["before"]], [["before"]]]);
+      await own.kill();
+      for (let n = 0; n < 50; n += 1) await cmd(a, "emit", { event: "while down", args: [n] });
+      assert.equal(saw[0].length, 51);
+      await own.start();
+      await eventually(() => saw[1].length >= 51, 15_000);
+      assert.deepEqual(saw[1], saw[0]);
+    }, { namespaces });
+  });
+});
