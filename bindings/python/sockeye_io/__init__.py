@@ -14,19 +14,23 @@ from .exceptions import ConnectionRefusedError
 if TYPE_CHECKING:
     from ._base import FetchedSocket
     from .async_server import AsyncServer
+    from .managers import AsyncRedisManager, RedisManager
     from .namespace import AsyncNamespace, Namespace
     from .server import Server
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncNamespace", "AsyncServer", "ConnectionRefusedError", "FetchedSocket", "Namespace", "Server", "exceptions"]
+__all__ = ["AsyncNamespace", "AsyncRedisManager", "AsyncServer", "ConnectionRefusedError", "FetchedSocket", "Namespace", "RedisManager",
+           "Server", "exceptions"]  # fmt: skip
 
 # Loaded when they are asked for: a program needs one of the servers, and only one of them needs asyncio.
 _MODULES = {
     "AsyncNamespace": "namespace",
+    "AsyncRedisManager": "managers",
     "AsyncServer": "async_server",
     "FetchedSocket": "_base",
     "Namespace": "namespace",
+    "RedisManager": "managers",
     "Server": "server",
 }
 # What python-socketio has by these names, and what is to be done here.

@@ -118,11 +118,15 @@ class BaseServer(Registry):
     def __init__(self, client_manager: Any = None, logger: Any = False, serializer: Any = "default", json: Any = None,
                  async_handlers: bool = True, always_connect: bool = False, namespaces: Any = None, async_mode: Any = None,
                  engineio_logger: Any = False, monitor_clients: bool = True, **options: Any):  # fmt: skip
-        if client_manager is not None:
-            raise NotImplementedError("client_manager: the engine keeps rooms itself, and has no cluster yet")
         if serializer != "default":
             raise NotImplementedError("serializer: the engine has only the default one yet")
         super().__init__()
+        # Kind and options of the engine's adapter.
+        self._adapter: Optional[tuple[str, dict[str, Any]]] = None
+        if client_manager is not None:
+            from .managers import adapter_of
+
+            self._adapter = adapter_of(client_manager)
         self.async_handlers = async_handlers
         self.always_connect = always_connect
         self.namespaces = ["/"] if not namespaces else [namespaces] if isinstance(namespaces, str) else list(namespaces)
@@ -173,6 +177,12 @@ class BaseServer(Registry):
         if self._engine is not None and self._engine.is_open:
             return self._engine
         engine = Engine({**self._options, "httpEvents": True} if http_events else self._options)
+        if self._adapter is not None:
+            try:
+                engine.set_adapter(*self._adapter)
+            except EngineError:
+                engine.free()
+                raise
         self._engine = engine
         self._nsps, self._nsp_ids, self._has_pattern = {}, {}, False
         self._clients, self._sids = {}, {}
@@ -392,11 +402,13 @@ class BaseServer(Registry):
         asked = self._asked.pop(event.token, None)
         if asked is None or asked.future.done():
             return
-        if event.status != _ffi.OK:
-            asked.future.set_exception(EngineError(event.status, _ffi.error_name(event.status), ""))
-            return
         found = [FetchedSocket(one["id"], one["handshake"], one["rooms"], one.get("data", {})) for one in event.data]
-        asked.future.set_result(found)
+        if event.status == _ffi.OK:
+            asked.future.set_result(found)
+        elif event.status == _ffi.ERR_TIMEOUT:
+            asked.future.set_exception(TimeoutError("not all servers have told their clients in time", found))
+        else:
+            asked.future.set_exception(DisconnectedError("the server was shut down"))
 
     def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         raise NotImplementedError

@@ -7,13 +7,14 @@ import logging
 from typing import Any, Callable, Optional, Sequence
 
 from . import _ffi
-from ._base import BaseServer, Client, NotHandled
+from ._base import Client, NotHandled
 from ._engine import Event
+from ._peers import Peers
 from ._registry import Route
 from .exceptions import EngineError
 
 
-class Dispatcher(BaseServer):
+class Dispatcher(Peers):
     """Events to handlers. What runs a handler is the subclasses' part: `_begin`."""
 
     # An AsgiHost or a WsgiHost, if other requests are to be answered.
@@ -61,6 +62,14 @@ class Dispatcher(BaseServer):
             self._unlearn(event.nsp, event.name)
         elif event.kind == _ffi.EVENT_SOCKETS:
             self._on_sockets(event)
+        elif event.kind == _ffi.EVENT_SERVER_MESSAGE:
+            self._on_server_message(event)
+        elif event.kind == _ffi.EVENT_SERVER_ACK:
+            self._on_server_ack(event)
+        elif event.kind == _ffi.EVENT_ADAPTER_DOWN:
+            self.logger.error("the broker of the cluster is lost: %s", event.data.get("reason"))
+        elif event.kind == _ffi.EVENT_ADAPTER_UP:
+            self.logger.info("the broker of the cluster is reached")
         elif event.kind == _ffi.EVENT_HTTP and self._http is not None:
             self._http.handle(event)
         elif event.kind in (_ffi.EVENT_FAULT, _ffi.EVENT_LISTEN_ERROR):

@@ -160,6 +160,11 @@ class Engine:
         where, what = prefix.encode(), os.fsencode(folder)
         self._call(lib.sockeye_engine_mount, where, len(where), what, len(what))
 
+    def set_adapter(self, kind: str, options: dict[str, Any]) -> None:
+        """Joins a cluster, before it listens."""
+        name, text = kind.encode(), json.dumps(options).encode()
+        self._call(lib.sockeye_engine_set_adapter, name, len(name), text, len(text))
+
     def fileno(self) -> int:
         """Readable while events wait."""
         fd = ctypes.c_ssize_t()
@@ -318,11 +323,8 @@ class Engine:
             timeout_ms: int, flags: int = 0) -> int:  # fmt: skip
         """Emits to a socket, or a target, with an acknowledgement; the token of the ACK events that will come."""
         keep: list[Any] = []
-        emission = _ffi.Emission(size=_EMISSION_SIZE, flags=flags | _ffi.EXPECT_ACK, timeout_ms=timeout_ms)
-        emission.name_ptr, emission.name_len = _address(name.encode(), keep)
-        emission.data, emission.data_len = _address(data, keep)
-        if attachments:
-            emission.attachments, emission.attachment_count = _address_of_array(attachments, keep), len(attachments)
+        emission = emission_of(name, data, attachments, keep)
+        emission.flags, emission.timeout_ms = flags | _ffi.EXPECT_ACK, timeout_ms
         token = ctypes.c_uint64()
         with self._lock:
             self.flush()
@@ -389,6 +391,22 @@ class Engine:
         self._call(lib.sockeye_sockets_fetch, ctypes.byref(mirror), ctypes.byref(token))
         return token.value
 
+    def server_emit(self, nsp: int, name: str, data: bytes, attachments: Sequence[bytes], wants_replies: bool) -> int:
+        """Emits to the other servers; the token of the SERVER_ACK events with their replies, if they are wanted."""
+        self.flush()
+        keep: list[Any] = []
+        emission, token = emission_of(name, data, attachments, keep), ctypes.c_uint64()
+        if wants_replies:
+            emission.flags = _ffi.EXPECT_ACK
+        self._call(lib.sockeye_server_emit, nsp, ctypes.byref(emission), ctypes.byref(token))
+        return token.value
+
+    def server_count(self, nsp: int) -> int:
+        """The token of the SERVER_ACK event that counts the servers."""
+        token = ctypes.c_uint64()
+        self._call(lib.sockeye_server_count, nsp, ctypes.byref(token))
+        return token.value
+
     def move(self, target: Target, rooms: Sequence[str], join: bool) -> None:
         """Puts a target into rooms, or takes it out."""
         self.flush()
@@ -418,6 +436,16 @@ class Engine:
     def metrics_text(self) -> str:
         """The same in Prometheus' text format."""
         return self._text(lib.sockeye_engine_metrics_text)
+
+
+def emission_of(name: str, data: bytes, attachments: Sequence[bytes], keep: list[Any]) -> _ffi.Emission:
+    """The struct of an event; what it points to is appended to `keep`."""
+    emission = _ffi.Emission(size=_EMISSION_SIZE)
+    emission.name_ptr, emission.name_len = _address(name.encode(), keep)
+    emission.data, emission.data_len = _address(data, keep)
+    if attachments:
+        emission.attachments, emission.attachment_count = _address_of_array(attachments, keep), len(attachments)
+    return emission
 
 
 def _read(text: memoryview, kind: int, loads: Any) -> Any:

@@ -20,6 +20,7 @@ ERR_STALE, ERR_GONE, ERR_CLOSED, ERR_TOO_BIG, ERR_TIMEOUT, ERR_FORKED = -2, -3, 
 
 EVENT_AUTHORIZE, EVENT_CONNECT, EVENT_MESSAGE, EVENT_ACK = 3, 4, 5, 6
 EVENT_DISCONNECTING, EVENT_DISCONNECT = 7, 8
+EVENT_SERVER_MESSAGE, EVENT_SERVER_ACK, EVENT_ADAPTER_DOWN, EVENT_ADAPTER_UP = 10, 11, 24, 25
 EVENT_SOCKETS, EVENT_FAULT, EVENT_LISTEN_ERROR, EVENT_CLOSED, EVENT_NAMESPACE, EVENT_HTTP = 12, 15, 16, 17, 19, 22
 EVENT_NAMESPACE_GONE = 26
 PARTIAL = 1
@@ -197,6 +198,9 @@ _FUNCTIONS = {
     "sockeye_sockets_leave": (c_int32, [c_void_p, POINTER(Target), POINTER(Bytes), c_size_t]),
     "sockeye_sockets_disconnect": (c_int32, [c_void_p, POINTER(Target), c_uint32]),
     "sockeye_sockets_fetch": (c_int32, [c_void_p, POINTER(Target), POINTER(c_uint64)]),
+    "sockeye_engine_set_adapter": (c_int32, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t]),
+    "sockeye_server_emit": (c_int32, [c_void_p, c_uint32, POINTER(Emission), POINTER(c_uint64)]),
+    "sockeye_server_count": (c_int32, [c_void_p, c_uint32, POINTER(c_uint64)]),
     "sockeye_http_respond": (c_int32, [c_void_p, c_uint64, c_uint32, POINTER(Header), c_size_t, c_char_p, c_size_t]),
 }
 # These may wait: for events, or for the engine's threads.

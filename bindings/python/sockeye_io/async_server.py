@@ -11,6 +11,7 @@ from . import _ffi
 from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
 from ._dispatch import Dispatcher
 from ._engine import Event, operation
+from ._peers import only_reply
 from ._registry import Route, is_async
 from ._tasks import Runner
 from .exceptions import EngineError
@@ -229,13 +230,14 @@ class AsyncServer(Dispatcher):
 
         `data`: a tuple is several arguments; `bytes` may stand anywhere in it. `skip_sid` leaves a client or a list of them out,
         `except_` rooms. `callback` is called with the arguments of the client's acknowledgement, of each client's if there are
-        several. `volatile` drops it for clients that cannot be written to at once. `local` and `ignore_queue` concern a cluster.
+        several. `volatile` drops it for clients that cannot be written to at once. `local`, or
+        `ignore_queue`, leaves the clients of other servers out.
         """
         to = to or room
         skip = names(skip_sid) + names(except_) if skip_sid or except_ else ()
         if callback is not None:
             self._ask(Asked(False, callback=callback), event, data, to, skip, namespace, None, volatile)
-        elif self._add_emit(event, data, to, skip, namespace, volatile, local):
+        elif self._add_emit(event, data, to, skip, namespace, volatile, local or ignore_queue):
             self._due()
 
     async def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
@@ -252,8 +254,11 @@ class AsyncServer(Dispatcher):
         to = to or sid
         if to is None:
             raise ValueError("call() needs the client that it is for")
-        client = self._client(to, namespace)
         future = self._loop.create_future()
+        if self._elsewhere(to, namespace) is not None:
+            self._ask(Asked(True, future), event, data, to, None, namespace, timeout)
+            return only_reply(await future)
+        client = self._client(to, namespace)
         self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
         return unwrapped(await future)
 
@@ -273,12 +278,20 @@ class AsyncServer(Dispatcher):
 
     async def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Puts a client into a room; several rooms may be given as a list."""
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().move(elsewhere, names(room), join=True)
+            return
         client = self._client(sid, namespace)
         self._running().add(operation(_ffi.OP_JOIN, client.socket, rooms=names(room)))
         self._due()
 
     async def leave_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Takes a client out of a room."""
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().move(elsewhere, names(room), join=False)
+            return
         client = self._sids.get(sid)
         if client is not None:
             self._running().add(operation(_ffi.OP_LEAVE, client.socket, rooms=names(room)))
@@ -300,8 +313,12 @@ class AsyncServer(Dispatcher):
                    silent: bool = False) -> None:  # fmt: skip
         """Disconnects a client from its namespace, with `close` from all of them; with `silent` its connection is closed without a word.
 
-        A client that has left is no error.
+        A client that has left is no error. In a cluster the client of another server is disconnected there, never silently.
         """
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().disconnect_all(elsewhere, close or silent)
+            return
         client = self._sids.get(sid)
         if client is not None:
             self._add_disconnect(client, close_flags(close, silent))
@@ -318,6 +335,31 @@ class AsyncServer(Dispatcher):
     async def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
         self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+
+    # ---- other servers ----------------------------------------------------------------------------------------------------------
+
+    async def server_side_emit(self, event: str, data: Any = None, namespace: Optional[str] = None) -> None:
+        """Emits an event to the other servers of the cluster, not to clients. `data` is as for `emit`."""
+        self._server_emit(event, data, namespace)
+
+    async def server_side_call(self, event: str, data: Any = None, namespace: Optional[str] = None) -> list[Any]:
+        """Emits an event to the other servers, and returns what their handlers returned.
+
+        Raises `TimeoutError` if one does not answer within the cluster's `requestsTimeout`; its `replies` has those that came.
+        """
+        future = self._loop.create_future()
+        self._server_emit(event, data, namespace, future)
+        replies: list[Any] = await future
+        return replies
+
+    async def server_count(self, namespace: Optional[str] = None) -> int:
+        """How many servers the cluster has, this one included."""
+        future = self._loop.create_future()
+        self._count_servers(namespace, future)
+        count: int = await future
+        return count
+
+    # ---- sessions ---------------------------------------------------------------------------------------------------------------
 
     async def get_session(self, sid: str, namespace: Optional[str] = None) -> dict[str, Any]:
         """The session of a client: what was saved, at first an empty dict."""

@@ -68,6 +68,9 @@ class BaseNamespace:
     sockets_join = _forward("sockets_join", 2)
     sockets_leave = _forward("sockets_leave", 2)
     disconnect_sockets = _forward("disconnect_sockets", 1)
+    server_side_emit = _forward("server_side_emit", 2)
+    server_side_call = _forward("server_side_call", 2)
+    server_count = _forward("server_count", 0)
 
 
 class Namespace(BaseNamespace):

@@ -12,6 +12,7 @@ from . import _ffi
 from ._base import Asked, Client, FetchedSocket, close_flags, names, unwrapped
 from ._dispatch import Dispatcher
 from ._engine import Event, operation
+from ._peers import only_reply
 from ._registry import Route
 from ._threads import Threads
 from .exceptions import EngineError
@@ -181,6 +182,10 @@ class Server(Dispatcher):
         with self._books:
             super()._on_sockets(event)
 
+    def _on_server_ack(self, event: Event) -> None:
+        with self._books:
+            super()._on_server_ack(event)
+
     def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         self._threads.run(callback, *args)
 
@@ -194,7 +199,7 @@ class Server(Dispatcher):
         skip = names(skip_sid) + names(except_) if skip_sid or except_ else ()
         if callback is not None:
             self._ask(Asked(False, callback=callback), event, data, to, skip, namespace, None, volatile)
-        elif self._add_emit(event, data, to, skip, namespace, volatile, local):
+        elif self._add_emit(event, data, to, skip, namespace, volatile, local or ignore_queue):
             self._running().flush()
 
     def send(self, data: Any, to: Any = None, room: Any = None, skip_sid: Any = None, namespace: Optional[str] = None,
@@ -208,8 +213,11 @@ class Server(Dispatcher):
         to = to or sid
         if to is None:
             raise ValueError("call() needs the client that it is for")
-        client = self._client(to, namespace)
         future = _future()
+        if self._elsewhere(to, namespace) is not None:
+            self._ask(Asked(True, future), event, data, to, None, namespace, timeout)
+            return only_reply(future.result())
+        client = self._client(to, namespace)
         self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
         return unwrapped(future.result())
 
@@ -231,10 +239,18 @@ class Server(Dispatcher):
 
     def enter_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Puts a client into a room; several rooms may be given as a list."""
-        self._do(_ffi.OP_JOIN, self._client(sid, namespace), rooms=names(room))
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().move(elsewhere, names(room), join=True)
+        else:
+            self._do(_ffi.OP_JOIN, self._client(sid, namespace), rooms=names(room))
 
     def leave_room(self, sid: str, room: Any, namespace: Optional[str] = None) -> None:
         """Takes a client out of a room."""
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().move(elsewhere, names(room), join=False)
+            return
         client = self._sids.get(sid)
         if client is not None:
             self._do(_ffi.OP_LEAVE, client, rooms=names(room))
@@ -256,8 +272,12 @@ class Server(Dispatcher):
                    silent: bool = False) -> None:  # fmt: skip
         """Disconnects a client from its namespace, with `close` from all of them; with `silent` its connection is closed without a word.
 
-        A client that has left is no error.
+        A client that has left is no error. In a cluster the client of another server is disconnected there, never silently.
         """
+        elsewhere = self._elsewhere(sid, namespace)
+        if elsewhere is not None:
+            self._running().disconnect_all(elsewhere, close or silent)
+            return
         client = self._sids.get(sid)
         if client is not None:
             self._add_disconnect(client, close_flags(close, silent))
@@ -274,6 +294,31 @@ class Server(Dispatcher):
     def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
         self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+
+    # ---- other servers ----------------------------------------------------------------------------------------------------------
+
+    def server_side_emit(self, event: str, data: Any = None, namespace: Optional[str] = None) -> None:
+        """Emits an event to the other servers of the cluster, not to clients. `data` is as for `emit`."""
+        self._server_emit(event, data, namespace)
+
+    def server_side_call(self, event: str, data: Any = None, namespace: Optional[str] = None) -> list[Any]:
+        """Emits an event to the other servers, and returns what their handlers returned.
+
+        Raises `TimeoutError` if one does not answer within the cluster's `requestsTimeout`; its `replies` has those that came.
+        """
+        future = _future()
+        self._server_emit(event, data, namespace, future)
+        replies: list[Any] = future.result()
+        return replies
+
+    def server_count(self, namespace: Optional[str] = None) -> int:
+        """How many servers the cluster has, this one included."""
+        future = _future()
+        self._count_servers(namespace, future)
+        count: int = future.result()
+        return count
+
+    # ---- sessions ---------------------------------------------------------------------------------------------------------------
 
     def get_session(self, sid: str, namespace: Optional[str] = None) -> dict[str, Any]:
         """The session of a client: what was saved, at first an empty dict."""

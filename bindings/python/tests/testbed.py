@@ -29,7 +29,7 @@ NUMBERS = {"PING_INTERVAL": "pingInterval", "PING_TIMEOUT": "pingTimeout", "CONN
            "UPGRADE_TIMEOUT": "upgradeTimeout", "MAX_HTTP_BUFFER_SIZE": "maxHttpBufferSize", "SHARDS": "shards"}  # fmt: skip
 FLAGS = {"ALLOW_UPGRADES": "allowUpgrades", "TRAILING_SLASH": "addTrailingSlash", "HTTP_COMPRESSION": "httpCompression"}
 TEXTS = {"SIO_PATH": "path", "METRICS_PATH": "metricsPath", "CLIENT_DIR": "clientDir"}
-LATER = ("ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "ADAPTER", "ADMIN", "TLS_CERT", "WT", "LIMITS", "COOKIE")
+LATER = ("ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "ADMIN", "TLS_CERT", "WT", "LIMITS", "COOKIE")
 
 
 def fail(text):
@@ -62,6 +62,24 @@ def options():
     return made
 
 
+def manager():
+    """The cluster that the environment asks for."""
+    kind = os.environ.get("ADAPTER") or "memory"
+    if kind == "memory":
+        return None
+    if kind != "redis":
+        fail(f"ADAPTER={kind}: the Python testbed does not have it")
+    made = {}
+    if os.environ.get("REDIS_SENTINEL"):
+        made["sentinels"] = [os.environ["REDIS_SENTINEL"]]
+    if os.environ.get("REQUESTS_TIMEOUT"):
+        made["requestsTimeout"] = int(os.environ["REQUESTS_TIMEOUT"])
+    if os.environ.get("SPECIFIC_RESPONSE_CHANNEL") == "1":
+        made["publishOnSpecificResponseChannel"] = True
+    url = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379"
+    return sockeye_io.RedisManager(url, os.environ.get("ADAPTER_PREFIX") or None, **made)
+
+
 class Blocking:
     """`Server` with the methods of `AsyncServer`: the coroutines end without ever waiting."""
 
@@ -88,6 +106,14 @@ class Blocking:
 
         self.sio.on(event, run, namespace)
 
+    def on_server_event(self, event, handler, namespace):
+        self.sio.on_server_event(event, handler, namespace)
+
+
+# What other servers have said, until it is asked for.
+LOG = []
+NOT_HANDLED = sockeye_io.AsyncServer.not_handled
+
 
 class Bed:
     """The handlers of one namespace."""
@@ -98,6 +124,9 @@ class Bed:
                      "ask", "bin", "whoami", "kick", "leave_nsp", "drop", "cmd"):  # fmt: skip
             sio.on(name.replace("_", "-"), getattr(self, name), namespace)
         sio.on("connect", self.connect, namespace)
+        sio.on_server_event("sse", lambda *args: LOG.append([namespace, "sse", *args]) or NOT_HANDLED, namespace)
+        sio.on_server_event("sse-ack", lambda *args: {"name": os.environ.get("SERVER_NAME", ""), "echo": args}, namespace)
+        sio.on_server_event("sse-noack", lambda *_: NOT_HANDLED, namespace)
 
     async def connect(self, sid, environ, auth):
         auth = auth or {}
@@ -192,24 +221,25 @@ class Bed:
         flags = cmd.get("flags") or {}
         where = {"to": cmd.get("to") or None, "except_": cmd.get("except") or None, "namespace": cmd.get("nsp", "/")}
         try:
-            return {"ok": True, "result": await operation(sid, cmd, where, bool(flags.get("volatile")))}
+            how = {name: True for name in ("volatile", "local") if flags.get(name)}
+            return {"ok": True, "result": await operation(sid, cmd, where, how)}
         except (EngineError, TimeoutError, DisconnectedError, KeyError) as error:
             return {"ok": False, "error": str(error)}
 
-    async def op_name(self, sid, cmd, where, volatile):
+    async def op_name(self, sid, cmd, where, how):
         return os.environ.get("SERVER_NAME", "")
 
-    async def op_emit(self, sid, cmd, where, volatile):
-        await self.sio.emit(cmd["event"], tuple(cmd.get("args", ())), volatile=volatile, **where)
+    async def op_emit(self, sid, cmd, where, how):
+        await self.sio.emit(cmd["event"], tuple(cmd.get("args", ())), **how, **where)
         return True
 
-    async def op_socketEmit(self, sid, cmd, where, volatile):
+    async def op_socketEmit(self, sid, cmd, where, how):
         where["except_"] = [sid, *(where["except_"] or ())]
         where["namespace"] = self.nsp
-        await self.sio.emit(cmd["event"], tuple(cmd.get("args", ())), volatile=volatile, **where)
+        await self.sio.emit(cmd["event"], tuple(cmd.get("args", ())), **how, **where)
         return True
 
-    async def op_emitAck(self, sid, cmd, where, volatile):
+    async def op_emitAck(self, sid, cmd, where, how):
         err = None
         try:
             replies = await self.sio.call_all(cmd["event"], tuple(cmd.get("args", ())), timeout=cmd.get("timeout", 0) / 1000, **where)
@@ -217,12 +247,12 @@ class Bed:
             err, replies = "operation has timed out", error.replies
         return {"err": err, "responses": [reply[0] if isinstance(reply, tuple) else reply for reply in replies]}
 
-    async def op_fetchSockets(self, sid, cmd, where, volatile):
+    async def op_fetchSockets(self, sid, cmd, where, how):
         found = sorted(await self.sio.fetch_sockets(**where), key=lambda one: one.sid)
         return [{"id": one.sid, "rooms": sorted(one.rooms), "data": one.data, "query": one.handshake["query"], "auth": one.handshake["auth"]}
                 for one in found]  # fmt: skip
 
-    async def op_remote(self, sid, cmd, where, volatile):
+    async def op_remote(self, sid, cmd, where, how):
         found = await self.sio.fetch_sockets(to=cmd["id"], namespace=where["namespace"])
         if len(found) != 1:
             raise KeyError("no such socket")
@@ -234,24 +264,44 @@ class Bed:
         elif how == "leave":
             await self.sio.sockets_leave([cmd["room"]], to=one, namespace=where["namespace"])
         elif how == "disconnect":
-            await self.sio.disconnect(one, close=bool(cmd.get("close")))
+            await self.sio.disconnect(one, where["namespace"], close=bool(cmd.get("close")))
         elif how == "ack":
-            return await self.sio.call(cmd["event"], tuple(cmd.get("args", ())), to=one, timeout=cmd.get("timeout", 5000) / 1000)
+            where = {"to": one, "namespace": where["namespace"]}
+            return await self.sio.call(cmd["event"], tuple(cmd.get("args", ())), timeout=cmd.get("timeout", 5000) / 1000, **where)
         return True
 
-    async def op_socketsJoin(self, sid, cmd, where, volatile):
+    async def op_socketsJoin(self, sid, cmd, where, how):
         await self.sio.sockets_join(cmd["rooms"], **where)
         return True
 
-    async def op_socketsLeave(self, sid, cmd, where, volatile):
+    async def op_socketsLeave(self, sid, cmd, where, how):
         await self.sio.sockets_leave(cmd["rooms"], **where)
         return True
 
-    async def op_disconnectSockets(self, sid, cmd, where, volatile):
+    async def op_disconnectSockets(self, sid, cmd, where, how):
         await self.sio.disconnect_sockets(close=bool(cmd.get("close")), **where)
         return True
 
-    async def op_rooms(self, sid, cmd, where, volatile):
+    async def op_serverSideEmit(self, sid, cmd, where, how):
+        await self.sio.server_side_emit(cmd["event"], tuple(cmd.get("args", ())), namespace=where["namespace"])
+        return True
+
+    async def op_serverSideEmitAck(self, sid, cmd, where, how):
+        try:
+            replies = await self.sio.server_side_call(cmd["event"], tuple(cmd.get("args", ())), namespace=where["namespace"])
+        except TimeoutError as error:
+            return {"err": str(error), "responses": error.replies}
+        return {"err": None, "responses": replies}
+
+    async def op_serverCount(self, sid, cmd, where, how):
+        return await self.sio.server_count(where["namespace"])
+
+    async def op_log(self, sid, cmd, where, how):
+        said = LOG[:]
+        del LOG[: len(said)]
+        return said
+
+    async def op_rooms(self, sid, cmd, where, how):
         return sorted(self.sio.namespace_rooms(where["namespace"]))
 
 
@@ -262,7 +312,7 @@ def main():
     threads = delivery == "thread"
     # Threads that run at the same time answer in any order, and the tests hold the engine to the order of what was sent.
     kind = functools.partial(sockeye_io.Server, async_handlers=False) if threads else sockeye_io.AsyncServer
-    made = kind(cors_allowed_origins=[], options=options())
+    made = kind(client_manager=manager(), cors_allowed_origins=[], options=options())
     sio = Blocking(made) if threads else made
     Bed(sio, "/", threads)
     Bed(sio, "/custom", threads)

@@ -114,7 +114,7 @@ describe("when the broker or a server is not well", () => {
     servers[1].child.kill("SIGSTOP");
     const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 300 });
     assert.deepEqual([err, responses], ["operation has timed out", ["a"]]);
-    await assert.rejects(cmd(a, "fetchSockets"), /timed out|timeout reached/);
+    await assert.rejects(cmd(a, "fetchSockets"), /\btimed?\b/);
     assert.notEqual((await cmd(a, "serverSideEmitAck", { event: "sse-ack" })).err, null);
     servers[1].child.kill("SIGCONT");
     await eventually(async () => (await cmd(a, "fetchSockets").catch(() => [])).length === 2);

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./client.js";
-import { startProgram, startTestbed } from "./process.js";
+import { DELIVERIES, startProgram, startTestbed } from "./process.js";
 
 const OFFICIAL = fileURLToPath(new URL("official.js", import.meta.url));
 /** The servers, in the order of their clients. */
@@ -27,8 +27,8 @@ export function cluster(env, suite) {
     const common = { REQUESTS_TIMEOUT: "600", ...env() };
     const of = (name) => ({ ...common, SERVER_NAME: name });
     context.servers = await Promise.all([
-      startTestbed({ ...of(NAMES[0]), SHARDS: "2", DELIVERY: "inline" }),
-      startTestbed({ ...of(NAMES[1]), DELIVERY: "thread" }),
+      startTestbed({ ...of(NAMES[0]), SHARDS: "2", DELIVERY: DELIVERIES.at(0) }),
+      startTestbed({ ...of(NAMES[1]), DELIVERY: DELIVERIES.at(1) ?? DELIVERIES.at(0) }),
       startProgram(process.execPath, [OFFICIAL], of(NAMES[2]), { readyPath: "/socket.io/?EIO=4&transport=polling" }),
     ]);
     await together(context.servers);
