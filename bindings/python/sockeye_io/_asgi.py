@@ -7,15 +7,18 @@ engine's requests come here that are HTTP.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Optional
 from urllib.parse import unquote
 
 from ._engine import Engine, Event
-from ._files import NOT_FOUND, StaticFiles
+from ._files import NOT_FOUND, Answer, StaticFiles
 from .exceptions import EngineError
 
 log = logging.getLogger("sockeye_io")
+
+_FAILED = Answer(500, [(b"content-type", b"text/plain")], b"Internal Server Error")
 
 
 def _headers(headers: dict[str, Any]) -> list[tuple[bytes, bytes]]:
@@ -46,14 +49,20 @@ def scope_of(event: Event) -> dict[str, Any]:
 
 
 class _Request:
-    """One request: what the application receives and sends."""
+    """One request: what the application receives and sends. `respond` is called once, with the whole answer."""
 
-    def __init__(self, body: bytes):
+    def __init__(self, body: bytes, respond: Callable[[Answer], None]):
         self._body: Optional[bytes] = body
+        self._respond = respond
         self._answered = asyncio.Event()
-        self.status: Optional[int] = None
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.parts: list[bytes] = []
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer is out."""
+        return self._answered.is_set()
 
     async def receive(self) -> dict[str, Any]:
         if self._body is not None:
@@ -65,12 +74,19 @@ class _Request:
 
     async def send(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-        elif message["type"] == "http.response.body":
-            self.parts.append(bytes(message.get("body", b"")))
+            self._status = message["status"]
+            self._headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        elif message["type"] == "http.response.body" and self._status:
+            self._parts.append(bytes(message.get("body", b"")))
             if not message.get("more_body", False):
-                self._answered.set()
+                # Now, and not when the application returns: it may go on with what it does after the answer.
+                self.answer(Answer(self._status, self._headers, b"".join(self._parts)))
+
+    def answer(self, answer: Answer) -> None:
+        """Answers, if that was not done."""
+        if not self.is_answered:
+            self._answered.set()
+            self._respond(answer)
 
 
 class AsgiHost:
@@ -82,7 +98,9 @@ class AsgiHost:
         self._engine = engine
         self._runner = runner
         self._lifespan: Optional[asyncio.Task[Any]] = None
-        self._to_app: "asyncio.Queue[Dict[str, Any]]" = asyncio.Queue()
+        # What the application keeps at its start for its requests.
+        self._state: dict[str, Any] = {}
+        self._to_app: "asyncio.Queue[dict[str, Any]]" = asyncio.Queue()
         self._started: Optional[asyncio.Future[Any]] = None
         self._stopped: Optional[asyncio.Future[Any]] = None
 
@@ -92,27 +110,24 @@ class AsgiHost:
         if answer is None and self._app is not None:
             self._runner.spawn(self._ask(event))
             return
-        self._respond(event.token, *(answer or NOT_FOUND))
+        self._respond(event.token, answer or NOT_FOUND)
 
-    def _respond(self, token: int, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def _respond(self, token: int, answer: Answer) -> None:
         ours = (b"content-length", b"date", b"connection", b"transfer-encoding")
         try:
-            self._engine.respond(token, status, [pair for pair in headers if pair[0].lower() not in ours], body)
+            self._engine.respond(token, answer.status, [pair for pair in answer.headers if pair[0].lower() not in ours], answer.body)
         except EngineError as error:
             log.debug("an answer came too late: %s", error)
 
     async def _ask(self, event: Event) -> None:
-        request = _Request(event.attachments[0] if event.attachments else b"")
+        request = _Request(event.attachments[0] if event.attachments else b"", functools.partial(self._respond, event.token))
         try:
-            await self._app(scope_of(event), request.receive, request.send)
+            await self._app({**scope_of(event), "state": self._state.copy()}, request.receive, request.send)
         except Exception:
             log.exception("the application failed at %s", event.name)
-            if request.status is None or not request.parts:
-                request.status, request.headers, request.parts = 500, [(b"content-type", b"text/plain")], [b"Internal Server Error"]
-        if request.status is None:
-            log.error("the application gave no answer to %s", event.name)
-            request.status = 500
-        self._respond(event.token, request.status, request.headers, b"".join(request.parts))
+        if not request.is_answered:
+            log.error("the application gave no whole answer to %s", event.name)
+            request.answer(_FAILED)
 
     # ---- lifespan -----------------------------------------------------------------------------------------------------------------
 
@@ -131,7 +146,7 @@ class AsgiHost:
     async def _live(self) -> None:
         assert self._started is not None and self._stopped is not None
         try:
-            await self._app({"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}, self._to_app.get, self._heard)
+            await self._app({"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}, self._to_app.get, self._heard)
         except Exception as error:
             # So says the specification: an application without lifespan raises.
             log.debug("the application has no lifespan: %s", error)

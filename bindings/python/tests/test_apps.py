@@ -64,3 +64,45 @@ def test_a_framework_and_clients_share_a_port(host, connect, transports):
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{host.url}/nothing")
     assert client.call("twice", 4) == 8
+
+
+def test_an_answer_of_asgi_does_not_wait_for_what_comes_after_it(make, connect):
+    host = make()
+    if not host.asynchronous:
+        pytest.skip("ASGI is for the loop")
+    import asyncio
+    import contextlib
+
+    import fastapi
+
+    done = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        yield {"word": "kept"}
+
+    app = fastapi.FastAPI(lifespan=lifespan)
+
+    async def later():
+        await asyncio.sleep(0.3)
+        done.append(True)
+
+    @app.get("/")
+    async def index(request: fastapi.Request, tasks: fastapi.BackgroundTasks):
+        tasks.add_task(later)
+        return request.state.word
+
+    @app.get("/half")
+    async def half():
+        async def body():
+            yield b"half"
+            raise RuntimeError("broken")
+
+        return fastapi.responses.StreamingResponse(body())
+
+    host.start(app=app)
+    with urllib.request.urlopen(host.url) as answer:
+        assert (answer.read(), done) == (b'"kept"', [])
+    eventually(lambda: done)
+    with pytest.raises(urllib.error.HTTPError, match="500"):
+        urllib.request.urlopen(f"{host.url}/half")
