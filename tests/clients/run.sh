@@ -14,11 +14,8 @@ venv="$root/target/venv"
 [ -x "$TESTBED" ] || { echo "run.sh: $TESTBED is missing: build it first" >&2; exit 2; }
 
 (cd "$here/node" && npm install --package-lock=false --no-audit --no-fund --silent)
-if ! cmp -s "$here/python/requirements.txt" "$venv/requirements.txt"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt"
-    cp "$here/python/requirements.txt" "$venv/requirements.txt"
-fi
+. "$root/tests/support/venv.sh"
+make_venv "$venv" "$here/python/requirements.txt"
 
 # Runs node --test on the given files; says how many passed, and everything about those that did not.
 node_tests() {

@@ -9,16 +9,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 export TESTBED="${TESTBED:-$root/target/testbed}"
 venv="$root/target/venv"
-requirements="$root/tests/clients/python/requirements.txt"
 
 [ -x "$TESTBED" ] || { echo "run.sh: $TESTBED is missing: build it first" >&2; exit 2; }
 
 # The same environment as that of the Python clients, one of which is the bystander.
-if ! cmp -s "$requirements" "$venv/requirements.txt"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-    cp "$requirements" "$venv/requirements.txt"
-fi
+. "$root/tests/support/venv.sh"
+make_venv "$venv" "$root/tests/clients/python/requirements.txt"
 
 cases() {
     (cd "$here" && HOSTILE_DELIVERIES=$1 "$venv/bin/pytest" -q -p no:cacheprovider ${arguments+"$arguments"})

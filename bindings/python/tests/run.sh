@@ -11,11 +11,8 @@ venv="$root/target/venv-python"
 
 [ -f "$SOCKEYE_LIBRARY" ] || { echo "run.sh: $SOCKEYE_LIBRARY is missing: build it first" >&2; exit 2; }
 
-if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$venv/requirements.txt"
-fi
+. "$root/tests/support/venv.sh"
+make_venv "$venv" "$here/requirements.txt"
 (cd "$root/tests/clients/node" && npm install --package-lock=false --no-audit --no-fund --silent)
 
 failed=0

@@ -10,9 +10,13 @@ from conftest import PACKAGE
 EXAMPLES = PACKAGE.parents[1] / "examples" / "python"
 
 
-@pytest.mark.parametrize(
-    "what", [["--strict", PACKAGE / "sockeye_io"], ["--strict", PACKAGE / "tests" / "typed_app.py"], [EXAMPLES / "chat.py"], [EXAMPLES / "fastapi_app.py"]], ids=str
-)
+CHECKED = {
+    "package": ["--strict", PACKAGE / "sockeye_io", PACKAGE / "tests" / "typed_app.py"],
+    "examples": [EXAMPLES / "chat.py", EXAMPLES / "fastapi_app.py"],
+}
+
+
+@pytest.mark.parametrize("what", CHECKED.values(), ids=CHECKED)
 def test_a_checker_finds_nothing(what, tmp_path):
     env = {**os.environ, "MYPYPATH": str(PACKAGE)}
     command = [sys.executable, "-m", "mypy", "--cache-dir", os.devnull, *map(str, what)]
