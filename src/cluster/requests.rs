@@ -57,6 +57,7 @@ impl Request {
     fn is_complete(&self) -> bool {
         match &self.asked {
             Asked::Acks(broadcast) => broadcast.is_done(),
+            Asked::Count => self.expected.is_some(),
             _ => match &self.missing {
                 Some(missing) => self.expected.is_some() && missing.is_empty(),
                 None => self.expected.is_some_and(|expected| self.received >= expected),
@@ -189,10 +190,8 @@ impl Requests {
         let Some(request) = table.open.get_mut(id) else { return };
         let others = servers.saturating_sub(1);
         request.expected = Some(others);
-        match &request.asked {
-            Asked::Acks(broadcast) => broadcast.expect_servers(others, out, time_us),
-            Asked::Count => request.received = others,
-            _ => {}
+        if let Asked::Acks(broadcast) = &request.asked {
+            broadcast.expect_servers(others, out, time_us);
         }
         complete_if_due(&mut table, id, out, time_us);
     }
