@@ -13,7 +13,7 @@
 
 #![deny(unsafe_code)]
 // Without an adapter nobody needs the half of the seam that is theirs.
-#![cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
+#![cfg_attr(not(all(feature = "postgres", feature = "redis")), allow(dead_code, unused_imports))]
 
 #[cfg(panic = "abort")]
 compile_error!("panics must unwind: the C boundary catches them");

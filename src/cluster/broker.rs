@@ -83,6 +83,15 @@ pub trait Member: Send + Sync + 'static {
 
     /// So many messages may have been published, or not.
     fn unconfirmed(&self, messages: u64);
+
+    /// The broker refused so many messages, and goes on.
+    fn refused(&self, messages: u64, reason: &str);
+
+    /// What came on a channel cannot be had whole.
+    fn garbled(&self, channel: &str, reason: &str);
+
+    /// Something does not work that the broker can do without.
+    fn warn(&self, what: &str, reason: &str);
 }
 
 /// Where messages go.

@@ -78,6 +78,18 @@ impl Member for ServerMember {
     fn unconfirmed(&self, messages: u64) {
         self.server.metrics.add(Count::AdapterUnconfirmed, messages);
     }
+
+    fn refused(&self, messages: u64, reason: &str) {
+        self.node.unsent(&self.server, messages, reason);
+    }
+
+    fn garbled(&self, channel: &str, reason: &str) {
+        self.node.malformed(&self.server, channel, &reason);
+    }
+
+    fn warn(&self, what: &str, reason: &str) {
+        self.node.warn(&self.server, what, reason);
+    }
 }
 
 /// Ends requests whose time is over, and keeps heartbeats, until the adapter is closed.

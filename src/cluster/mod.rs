@@ -3,45 +3,48 @@
 //! Between two seams is the protocol. `node` turns what the host does into drafts and `receive` carries out what others say; `draft` and
 //! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam: how it is
 //! written, `classic`, `sharded` or `streams`, the latter two on `cluster_adapter`, and all on `msgpack`. `broker` is the other: what carries
-//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, kept by `link` for a `member`, with `outgoing` and `subscriptions` for what waits to be told.
+//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, or `postgres`, kept by `link` for a `member`, with `outgoing` and
+//! `subscriptions` for what waits to be told.
 
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod broker;
 #[cfg(feature = "redis")]
 mod classic;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod cluster_adapter;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod cluster_adapter_vectors;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod connect;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod draft;
 #[cfg(feature = "redis")]
 mod entries;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod format;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod link;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod member;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod message;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod msgpack;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod node;
 #[cfg(feature = "redis")]
 mod nodes;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod options;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod outgoing;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod peers;
 #[cfg(feature = "redis")]
 mod place;
-#[cfg(feature = "redis")]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "cluster")]
 mod receive;
 #[cfg(feature = "redis")]
 mod redis;
@@ -49,13 +52,13 @@ mod redis;
 mod redis_kinds;
 #[cfg(feature = "redis")]
 mod redis_streams;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod requests;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod sharded;
 #[cfg(feature = "redis")]
 mod streams;
-#[cfg(feature = "redis")]
+#[cfg(feature = "cluster")]
 mod subscriptions;
 #[cfg(feature = "redis")]
 mod vectors;
@@ -68,7 +71,7 @@ use crate::server::{Code, Error, Server};
 const KINDS: [&str; 4] = ["redis", "sharded-redis", "redis-streams", "postgres"];
 
 /// Gives a server the adapter of a kind, with its options as a JSON object, and starts to reach the others.
-#[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+#[cfg_attr(not(feature = "cluster"), allow(unused_variables))]
 pub fn set_adapter(server: &Arc<Server>, kind: &str, json: &str) -> Result<(), Error> {
     match kind {
         #[cfg(feature = "redis")]
@@ -77,6 +80,8 @@ pub fn set_adapter(server: &Arc<Server>, kind: &str, json: &str) -> Result<(), E
         "sharded-redis" => redis_kinds::sharded(server, json),
         #[cfg(feature = "redis")]
         "redis-streams" => redis_kinds::streams(server, json),
+        #[cfg(feature = "postgres")]
+        "postgres" => postgres::start(server, json),
         _ if KINDS.contains(&kind) => {
             Err(Error::new(Code::Unsupported, format!("this build does not have the adapter {kind}")))
         }

@@ -24,6 +24,8 @@ pub enum Malformed {
     Trailing,
     /// A byte or key that cannot stand where it does.
     Unexpected,
+    /// There can be no channel of this name.
+    Channel,
 }
 
 impl std::fmt::Display for Malformed {
@@ -33,6 +35,7 @@ impl std::fmt::Display for Malformed {
             Malformed::Truncated => "truncated",
             Malformed::Trailing => "bytes follow the value",
             Malformed::Unexpected => "not what was expected",
+            Malformed::Channel => "the name of the namespace is too long for a channel",
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here waits: messages for the others go into a bounded queue, which the broker's task empties, and what comes is carried out by
 //! the task that reads it. No lock is held while something is delivered.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +14,6 @@ use tokio::sync::Notify;
 use super::broker::{Heard, Subscription};
 use super::draft::{Beat, Body, Draft, Whom};
 use super::format::{Format, Local, Role, Written};
-use super::msgpack::Malformed;
 use super::outgoing::{Outgoing, Publication};
 use super::requests::{Asked, Request, Requests};
 use super::subscriptions::Subscriptions;
@@ -22,8 +22,24 @@ use crate::server::adapter::{Operation, Question};
 use crate::server::log::{Level, Target as LogTarget};
 use crate::server::{BroadcastAck, Count, Emission, Namespace, RoomChange, RoomChanges, Server, Target};
 
-/// Malformed messages are logged once in so many microseconds: a minute.
-const MALFORMED_EVERY_US: u64 = 60_000_000;
+/// What others can cause again and again is logged once in so many microseconds: a minute.
+const WARN_EVERY_US: u64 = 60_000_000;
+
+/// When a warning was last written, microseconds since the engine was made; 0 for never.
+#[derive(Default)]
+struct LastWarning(AtomicU64);
+
+impl LastWarning {
+    /// Whether it may be written again, which it then is.
+    fn is_long_ago(&self, now_us: u64) -> bool {
+        let last_us = self.0.load(Ordering::Relaxed);
+        let is_due = last_us == 0 || now_us.saturating_sub(last_us) >= WARN_EVERY_US;
+        if is_due {
+            self.0.store(now_us.max(1), Ordering::Relaxed);
+        }
+        is_due
+    }
+}
 
 /// What an adapter's options say of the protocol, whatever its format and broker.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +68,8 @@ pub struct Node {
     pub requests: Requests,
     /// Told when a request or a namespace was opened, or the adapter is over.
     pub opened: Notify,
-    /// When a malformed message was last logged, microseconds since the engine was made; 0 for never.
-    malformed_us: AtomicU64,
+    malformed_warned: LastWarning,
+    unsent_warned: LastWarning,
     locals: RwLock<Locals>,
 }
 
@@ -67,7 +83,8 @@ impl Node {
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
             opened: Notify::new(),
-            malformed_us: AtomicU64::new(0),
+            malformed_warned: LastWarning::default(),
+            unsent_warned: LastWarning::default(),
             locals: RwLock::default(),
         }
     }
@@ -281,29 +298,31 @@ impl Node {
         {
             local.peers.lock().told(heartbeat, server.now_us());
         }
-        let written = self.format.write(local, draft).inspect_err(|error| {
-            server.metrics.count(Count::AdapterUnsent);
-            self.warn(server, "a message for the other servers cannot be written", &error.to_string());
-        });
-        written.ok()
+        let written = self.format.write(local, draft);
+        written.inspect_err(|error| self.unsent(server, 1, &format!("{}: {error}", local.nsp))).ok()
     }
 
     fn add(&self, server: &Server, publication: Publication) {
         if !self.outgoing.add(publication) {
-            server.metrics.count(Count::AdapterUnsent);
-            self.warn(server, "a message for the other servers was dropped", "publishQueueBytes are used up");
+            self.unsent(server, 1, "publishQueueBytes are used up");
         }
     }
 
     // ---- the log ------------------------------------------------------------------------------------------------
 
     /// Somebody published what is no message. Whoever may do that must not fill the log.
-    pub fn malformed(&self, server: &Server, channel: &str, error: Malformed) {
+    pub fn malformed(&self, server: &Server, channel: &str, error: &dyn Display) {
         server.metrics.count(Count::AdapterMalformed);
-        let (last_us, now_us) = (self.malformed_us.load(Ordering::Relaxed), server.now_us());
-        if last_us == 0 || now_us - last_us >= MALFORMED_EVERY_US {
-            self.malformed_us.store(now_us, Ordering::Relaxed);
+        if self.malformed_warned.is_long_ago(server.now_us()) {
             self.warn(server, "a malformed message was ignored", &format!("{channel}: {error}"));
+        }
+    }
+
+    /// Messages for the others were dropped.
+    pub fn unsent(&self, server: &Server, messages: u64, reason: &str) {
+        server.metrics.add(Count::AdapterUnsent, messages);
+        if self.unsent_warned.is_long_ago(server.now_us()) {
+            self.warn(server, "messages for the other servers were dropped", reason);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Options of adapters, by their official names: what all kinds over Redis have, and what each has besides.
+//! Options of adapters, by their official names: what all kinds over Redis have, and what each has besides. Other brokers have their own,
+//! with the bounds that are here.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::sharded::Mode;
 use crate::server::{Code, Error};
 
 /// What may wait for the broker: some seconds of a busy server's broadcasts.
-const PUBLISH_QUEUE_BYTES: u64 = 16 << 20;
+pub const PUBLISH_QUEUE_BYTES: u64 = 16 << 20;
 const PUBLISH_QUEUE_BYTES_MIN: u64 = 64 << 10;
 const PUBLISH_QUEUE_BYTES_MAX: u64 = 4 << 30;
 /// A day: longer patience is a mistake.
@@ -197,23 +198,28 @@ impl OwnOptions for StreamsOptions {
 }
 
 /// The members of a JSON object.
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+pub type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Reads and checks a JSON object. Errors name the option and, but for the URL, its value.
 pub fn read<T: OwnOptions>(json: &str) -> Result<(Options, T), Error> {
-    let members: Members<'_> = serde_json::from_str(json).map_err(|error| {
-        let code = if error.is_data() { Code::Invalid } else { Code::BadJson };
-        Error::new(code, format!("adapter: {}", without_values(&error.to_string())))
-    })?;
     let (own, common): (Members<'_>, Members<'_>) =
-        members.into_iter().partition(|(name, _)| T::NAMES.contains(&name.as_str()));
+        members(json)?.into_iter().partition(|(name, _)| T::NAMES.contains(&name.as_str()));
     let (options, own): (Options, T) = (parse(&common)?, parse(&own)?);
     options.check()?;
     own.check()?;
     Ok((options, own))
 }
 
-fn parse<T: DeserializeOwned>(members: &Members<'_>) -> Result<T, Error> {
+/// Reads a JSON object.
+pub fn members(json: &str) -> Result<Members<'_>, Error> {
+    serde_json::from_str(json).map_err(|error| {
+        let code = if error.is_data() { Code::Invalid } else { Code::BadJson };
+        Error::new(code, format!("adapter: {}", without_values(&error.to_string())))
+    })
+}
+
+/// Reads members as options. Errors name the option, and not its value.
+pub fn parse<T: DeserializeOwned>(members: &Members<'_>) -> Result<T, Error> {
     let text = serde_json::to_string(members).map_err(|error| Error::new(Code::BadJson, error.to_string()))?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|error| {
         let text = format!("adapter.{}: {}", error.path(), without_values(&error.inner().to_string()));
@@ -230,9 +236,14 @@ impl Options {
         if is_elsewhere && !self.nodes.is_empty() {
             return Err(Error::new(Code::Invalid, "adapter.nodes stands in place of url and sentinels"));
         }
-        check_range("requestsTimeout", self.requests_timeout.into(), 1, TIMEOUT_MAX_MS.into())?;
-        check_range("publishQueueBytes", self.publish_queue_bytes, PUBLISH_QUEUE_BYTES_MIN, PUBLISH_QUEUE_BYTES_MAX)
+        check_bounds(self.requests_timeout, self.publish_queue_bytes)
     }
+}
+
+/// Checks what every adapter has.
+pub fn check_bounds(requests_timeout: u32, publish_queue_bytes: u64) -> Result<(), Error> {
+    check_range("requestsTimeout", requests_timeout.into(), 1, TIMEOUT_MAX_MS.into())?;
+    check_range("publishQueueBytes", publish_queue_bytes, PUBLISH_QUEUE_BYTES_MIN, PUBLISH_QUEUE_BYTES_MAX)
 }
 
 fn check_name(option: &str, name: &str) -> Result<(), Error> {
@@ -243,7 +254,8 @@ fn check_name(option: &str, name: &str) -> Result<(), Error> {
     Err(Error::new(Code::Invalid, text))
 }
 
-fn check_range(option: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+/// Checks the range of an option.
+pub fn check_range(option: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
     if (min..=max).contains(&value) {
         return Ok(());
     }

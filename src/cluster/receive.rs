@@ -39,7 +39,7 @@ pub fn receive(node: &Arc<Node>, server: &Arc<Server>, heard: &Heard<'_>) {
         return;
     }
     if let Err(error) = read(node, server, &local, role, nsp, heard) {
-        node.malformed(server, heard.channel, error);
+        node.malformed(server, heard.channel, &error);
     }
 }
 

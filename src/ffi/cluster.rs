@@ -9,7 +9,7 @@ use super::types::*;
 use crate::cluster;
 
 /// Joins the engine to a cluster, once, and before it listens, or is given a connection or a request. `kind` is `redis`, `sharded-redis`
-/// (Redis 7) or `redis-streams`, `json` an object with its options, of which all kinds have:
+/// (Redis 7), `redis-streams` or `postgres`, `json` an object with its options, of which all kinds over Redis have:
 ///
 /// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey; over TLS `rediss://`;
 /// `sentinels`: URLs of sentinels; `url` then has the master's name in place of a host: `redis://user:password@mymaster`;
@@ -23,8 +23,12 @@ use crate::cluster;
 /// `streamName`, `streamCount`, `channelPrefix`, `useShardedPubSub`, `maxLen`, `readCount`, `blockTimeInMs`, `onlyPlaintext`, and some without
 /// effect (docs/clusters.md).
 ///
-/// Official Node servers with `@socket.io/redis-adapter` 8 or `@socket.io/redis-streams-adapter` 0.3, and emitters, can be in the same cluster.
-/// Returns at once; ADAPTER_UP tells that the broker is reached. INVALID names the option that is wrong, and never shows the URL, or says
+/// The kind `postgres` has `url` (`postgres://[user[:password]@]host[:port]/database[?sslmode=…]`), `tls`, `requestsTimeout` and `publishQueueBytes`
+/// too, and `channelPrefix`, `tableName`, `payloadThreshold`, `cleanupInterval`, `heartbeatInterval` and `heartbeatTimeout` as in the official adapter
+/// (docs/clusters-postgres.md).
+///
+/// Official Node servers with `@socket.io/redis-adapter` 8, `@socket.io/redis-streams-adapter` 0.3 or `@socket.io/postgres-adapter` 0.5, and emitters,
+/// can be in the same cluster. Returns at once; ADAPTER_UP tells that the broker is reached. INVALID names the option that is wrong, and never shows the URL, or says
 /// that the engine listens already, or has an adapter; UNSUPPORTED: a kind that this build does not have, or a bare engine.
 ///
 /// # Safety

@@ -18,7 +18,6 @@ static void test_refusals(void)
     struct server server = server_new(&options);
     GIVES("a kind that does not exist", SOCKEYE_ERR_INVALID, join(server.engine, "carrier-pigeon", "{}"));
     CHECK("it is named", error_mentions("carrier-pigeon"));
-    GIVES("a kind that is not there yet", SOCKEYE_ERR_UNSUPPORTED, join(server.engine, "postgres", "{}"));
     GIVES("no URL", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{}"));
     CHECK("it is missed by name", error_mentions("url"));
     GIVES("an unknown option", SOCKEYE_ERR_INVALID, join(server.engine, "redis", "{" NOWHERE ",\"keyy\":1}"));
@@ -60,6 +59,39 @@ static void test_refusals(void)
     options.flags |= SOCKEYE_OPT_ENGINE_ONLY;
     server = server_new(&options);
     GIVES("a bare engine has none", SOCKEYE_ERR_UNSUPPORTED, join(server.engine, "redis", "{" NOWHERE "}"));
+    sockeye_engine_free(server.engine);
+}
+
+/* What the kind `postgres` says no to, and what it says when nobody is there. */
+static void test_postgres(void)
+{
+    static const char *const WRONG[][2] = {
+        {"url", "{}"},
+        {"adapter.url", "{\"url\":\"redis://u:s3cret@x\"}"},
+        {"adapter.url", "{\"url\":\"postgres://u:s3cret@h:port/\"}"},
+        {"sslmode", "{\"url\":\"postgres://u:s3cret@h/db?sslmode=no-verify\"}"},
+        {"adapter.tls.caFile", "{\"url\":\"postgres://u:s3cret@h\",\"tls\":{\"caFile\":\"/no/such/file\"}}"},
+        {"adapter.tls.caFile", "{\"url\":\"postgres://u:s3cret@h\",\"tls\":{\"caFile\":\"/dev/null\"}}"},
+        {"keyFile", "{\"url\":\"postgres://u:s3cret@h\",\"tls\":{\"certFile\":\"/dev/null\"}}"},
+        {"key", "{\"url\":\"postgres://u:s3cret@h\",\"key\":\"x\"}"},
+        {"adapter.channelPrefix", "{\"url\":\"postgres://u:s3cret@h\",\"channelPrefix\":\"\"}"},
+        {"adapter.tableName", "{\"url\":\"postgres://u:s3cret@h\",\"tableName\":\"a; DROP TABLE b\"}"},
+        {"adapter.payloadThreshold", "{\"url\":\"postgres://u:s3cret@h\",\"payloadThreshold\":8001}"},
+        {"adapter.cleanupInterval", "{\"url\":\"postgres://u:s3cret@h\",\"cleanupInterval\":0}"},
+        {"adapter.heartbeatInterval", "{\"url\":\"postgres://u:s3cret@h\",\"heartbeatInterval\":0}"},
+        {"adapter.heartbeatTimeout", "{\"url\":\"postgres://u:s3cret@h\",\"heartbeatTimeout\":5000}"},
+    };
+    sockeye_options options = default_options();
+    struct server server = server_new(&options);
+    for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
+        GIVES(WRONG[i][1], SOCKEYE_ERR_INVALID, join(server.engine, "postgres", WRONG[i][1]));
+        CHECK("it is named, and no secret is shown", error_mentions(WRONG[i][0]) && !error_mentions("s3cret"));
+    }
+    GIVES("no JSON", SOCKEYE_ERR_BAD_JSON, join(server.engine, "postgres", "{"));
+    GIVES("one is taken", SOCKEYE_OK, join(server.engine, "postgres", "{\"url\":\"postgres://u:s3cret@127.0.0.1:1/db\"}"));
+    sockeye_event down = server_next(&server, SOCKEYE_EVENT_ADAPTER_DOWN);
+    CHECK("DOWN names the adapter", is_text(down.name_ptr, down.name_len, "postgres"));
+    CHECK("DOWN says why, and no password", contains(down.data, down.data_len, "reason") && !contains(down.data, down.data_len, "s3cret"));
     sockeye_engine_free(server.engine);
 }
 
@@ -167,6 +199,7 @@ static void test_full_queue(void)
 int main(void)
 {
     test_refusals();
+    test_postgres();
     test_without_broker();
     test_close();
     test_full_queue();

@@ -158,6 +158,7 @@ bool text_emission(sockeye_emission *emission, text json_name, text args, const 
 
 /* testbed_cluster.c */
 void cluster_options(struct testbed *bed, const char *url, const char *sentinel, const char *prefix, const char *mode, uint64_t number, bool specific);
+void cluster_over_postgres(struct testbed *bed, const char *url, const char *prefix, const uint64_t intervals[4]);
 int cluster_join(struct testbed *bed);
 void cluster_wait(struct testbed *bed);
 void cluster_message(struct testbed *bed, const sockeye_event *ev);

@@ -70,6 +70,22 @@ void cluster_options(struct testbed *bed, const char *url, const char *sentinel,
     buf_str(&bed->adapter_json, "}");
 }
 
+/* The same over PostgreSQL; `intervals` are REQUESTS_TIMEOUT, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT and CLEANUP_INTERVAL, 0 for what is not said. */
+void cluster_over_postgres(struct testbed *bed, const char *url, const char *prefix, const uint64_t intervals[4])
+{
+    static const char *const NAMES[4] = {"requestsTimeout", "heartbeatInterval", "heartbeatTimeout", "cleanupInterval"};
+    buf_str(&bed->adapter_json, "{");
+    add_text(&bed->adapter_json, "url", url ? url : "postgres://127.0.0.1:5432");
+    add_text(&bed->adapter_json, "channelPrefix", prefix);
+    for (int i = 0; i < 4; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%llu", (unsigned long long)intervals[i]);
+        if (intervals[i])
+            add_raw(&bed->adapter_json, NAMES[i], text);
+    }
+    buf_str(&bed->adapter_json, "}");
+}
+
 /* Joins the cluster; the exit status if that is refused, else 0. Before the engine listens, so that whoever reaches it reaches all. */
 int cluster_join(struct testbed *bed)
 {

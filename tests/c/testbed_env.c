@@ -10,7 +10,7 @@
 
 static const char *const LATER[] = {
     "ALLOW_EIO3",         "PMD",        "PMD_THRESHOLD",    "RECOVERY",          "RECOVERY_MS",
-    "PARSER",             "DATABASE_URL", "HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT",
+    "PARSER",
     "ADMIN",              "ADMIN_USER", "ADMIN_PASSWORD_HASH", "ADMIN_MODE",     "ADMIN_READONLY",
     "TLS_CERT",           "TLS_KEY",    "WT",
 };
@@ -139,11 +139,19 @@ static void env_adapter(struct testbed *bed)
     uint64_t timeout = env_number("REQUESTS_TIMEOUT", 0, 1, UINT32_MAX);
     bool specific = env_flag("SPECIFIC_RESPONSE_CHANNEL", false);
     const char *options = env_text("ADAPTER_OPTIONS");
+    const uint64_t intervals[4] = {
+        timeout,
+        env_number("HEARTBEAT_INTERVAL", 0, 1, UINT32_MAX),
+        env_number("HEARTBEAT_TIMEOUT", 0, 1, UINT32_MAX),
+        env_number("CLEANUP_INTERVAL", 0, 1, UINT32_MAX),
+    };
     if (!kind || strcmp(kind, "memory") == 0)
         return;
     bed->adapter = kind;
     if (options)
         buf_str(&bed->adapter_json, options);
+    else if (strcmp(kind, "postgres") == 0)
+        cluster_over_postgres(bed, env_text("DATABASE_URL"), env_text("ADAPTER_PREFIX"), intervals);
     else
         cluster_options(bed, env_text("REDIS_URL"), env_text("REDIS_SENTINEL"), env_text("ADAPTER_PREFIX"), env_text("SUBSCRIPTION_MODE"), timeout, specific);
 }

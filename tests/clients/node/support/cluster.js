@@ -44,14 +44,28 @@ export function cluster(env, suite) {
 
 /** Servers of ours with these environments and a client at each; `run` gets the clients, and everything is closed behind it. */
 export async function withServers(envs, run, { namespaces } = {}) {
-  const servers = await Promise.all(envs.map((env) => startTestbed(env)));
+  const servers = await startTogether(envs, namespaces);
   const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
   try {
-    await together(servers, namespaces);
     await run(...(await Promise.all(clients.map((each) => each.connect("/")))));
   } finally {
     clients.forEach((each) => each.closeAll());
     await Promise.all(servers.map((server) => server.stop()));
+  }
+}
+
+/** Starts servers of ours with these environments, and waits until each knows of all; if that fails none is left. */
+export async function startTogether(envs, namespaces) {
+  const started = await Promise.allSettled(envs.map((env) => startTestbed(env)));
+  const servers = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  try {
+    const failed = started.find(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
+    await together(servers, namespaces);
+    return servers;
+  } catch (error) {
+    await Promise.all(servers.map((server) => server.kill()));
+    throw error;
   }
 }
 

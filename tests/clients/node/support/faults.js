@@ -40,6 +40,18 @@ export const bothThere = (...clients) =>
     return counts.every((count) => count === 2);
   }, 20_000);
 
+/** Waits until what one server sends is heard at the other; one that was lost may still be counted for a while. */
+export async function heard(from, to) {
+  let arrived = 0;
+  const count = () => (arrived += 1);
+  to.on("probe", count);
+  await eventually(async () => {
+    await cmd(from, "emit", { event: "probe" });
+    return arrived > 0;
+  }, 30_000);
+  to.off("probe", count);
+}
+
 /** One of the server's counters of the adapter. */
 export async function metric(server, what) {
   const text = (await request(server.port, "GET", "/metrics")).body.toString();
@@ -96,6 +108,7 @@ export function faults(name, { env, start, isKept = false, garbage }) {
         await sleep(1000);
         await broker.start();
         await bothThere(context.a, context.b);
+        await heard(context.a, context.b);
         const back = storm.sent;
         await sleep(500);
         const lost = await storm.end();
