@@ -90,7 +90,8 @@ pub const SOCKEYE_EVENT_LISTEN_ERROR: u32 = 16;
 pub const SOCKEYE_EVENT_CLOSED: u32 = 17;
 /// `SOCKEYE_OPT_CONNECTION_ERRORS`: a handshake or request was refused; `status` is the Engine.IO code 0..5, `name` its message, `data` the context.
 pub const SOCKEYE_EVENT_CONNECTION_ERROR: u32 = 18;
-/// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
+/// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id. Where there are several I/O threads, events of its
+/// sockets on another one may be told before: `sockeye_namespace_name` knows it then.
 pub const SOCKEYE_EVENT_NAMESPACE: u32 = 19;
 /// `limits.outbound_high_bytes` or more wait to be written to the socket's connection; `data` is `{"bytes":n,"packets":m}`. Once, until:
 pub const SOCKEYE_EVENT_OUTBOUND_HIGH: u32 = 20;

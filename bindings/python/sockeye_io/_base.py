@@ -227,9 +227,12 @@ class BaseServer(Registry):
         """The client that an AUTHORIZE event speaks of; None if it has left already."""
         try:
             info = self._running().info(event.socket)
+            if event.nsp not in self._nsps:
+                # Another I/O thread made it, whose word of it comes later.
+                self._learn(event.nsp, self._running().namespace_name(event.nsp))
         except EngineError:
             return None
-        client = Client(event.socket, info.id.decode(), event.nsp, self._nsps.get(event.nsp, ""))
+        client = Client(event.socket, info.id.decode(), event.nsp, self._nsps[event.nsp])
         self._clients[event.socket] = client
         self._sids[client.sid] = client
         return client

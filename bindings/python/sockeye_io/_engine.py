@@ -346,6 +346,10 @@ class Engine:
             self._call(lib.sockeye_namespace, text, len(text), ctypes.byref(options), ctypes.byref(number))
         return number.value
 
+    def namespace_name(self, nsp: int) -> str:
+        """The name of a namespace."""
+        return self._text(lib.sockeye_namespace_name, nsp)
+
     def accept(self, token: int) -> None:
         """Lets a socket in. EngineError with STALE if it left."""
         self._call(lib.sockeye_accept, token, 0, None, 0)

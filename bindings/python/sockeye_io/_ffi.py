@@ -184,6 +184,7 @@ _FUNCTIONS = {
     "sockeye_atom_of": (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_uint32)]),
     "sockeye_namespace": (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(NspOptions), POINTER(c_uint32)]),
     "sockeye_namespace_pattern": (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(NspOptions), POINTER(c_uint32)]),
+    "sockeye_namespace_name": (c_int32, [c_void_p, c_uint32, POINTER(c_void_p)]),
     "sockeye_namespace_rooms": (c_int32, [c_void_p, c_uint32, POINTER(c_void_p)]),
     "sockeye_accept": (c_int32, [c_void_p, c_uint64, c_uint64, c_char_p, c_size_t]),
     "sockeye_reject": (c_int32, [c_void_p, c_uint64, c_char_p, c_size_t, c_char_p, c_size_t]),

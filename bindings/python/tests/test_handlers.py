@@ -8,6 +8,7 @@ import socketio
 from conftest import eventually, join, opened
 
 import sockeye_io
+from sockeye_io import _ffi
 
 
 def test_an_event_gives_its_arguments_and_the_result_is_the_acknowledgement(host, connect):
@@ -314,3 +315,11 @@ def test_namespaces_that_clients_made_end_if_asked_to(make, connect):
         eventually(lambda: "/made" not in host.sio._nsp_ids)
         host.call("emit", "anybody", namespace="/made")
     assert set(host.sio._nsps.values()) == {"/"}
+
+
+def test_a_client_may_come_before_the_word_of_its_namespace(host, connect):
+    host.sio.on("where", host.handler(lambda namespace, sid: namespace), namespace="*")
+    took = host.sio._on_event
+    host.sio._on_event = lambda event: None if event.kind == _ffi.EVENT_NAMESPACE else took(event)
+    host.start()
+    assert connect(host, "/made").call("where", namespace="/made") == "/made"
