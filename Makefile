@@ -185,7 +185,7 @@ run-node: node
 bench: testbed
 	python3 benches/run.py $(BENCH_ARGS)
 
-# Memory over 100,000 clients that come and go and 10 million messages, and CPU until the first server listens, of the Node package.
+# Memory over 100,000 clients that come and go and 10 million messages, and CPU until the first server listens, of the Node and the Python package.
 bench-level:
 	python3 benches/level.py $(BENCH_ARGS)
 

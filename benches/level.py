@@ -38,7 +38,7 @@ def main():
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--servers", type=run.names(tuple(servers.BUILDERS)), default=("sockeye-node",), help="which (sockeye-node)")
+    parser.add_argument("--servers", type=run.names(tuple(servers.BUILDERS)), default=("sockeye-node", "sockeye-python"), help="which (sockeye-node,sockeye-python)")
     parser.add_argument("--connections", type=int, default=100_000, help="clients that come and go (100,000)")
     parser.add_argument("--messages", type=int, default=10_000_000, help="echoes and acknowledgements (10 million)")
     default = servers.ROOT / "target" / "bench"

@@ -27,7 +27,7 @@ failed=0
 log="$root/target/python-clients.log"
 (cd "$root/tests/clients/node" &&
     PATH="$venv/bin:$PATH" TESTBED="$here/testbed.py" DELIVERIES=poll,thread SERVER_SIDE=0 node --test --test-reporter=spec --test-concurrency=2 \
-        messaging.test.js namespaces.test.js rooms.test.js connections.test.js protocol-socket.test.js) > "$log" 2>&1 || failed=1
+        messaging.test.js namespaces.test.js rooms.test.js connections.test.js client-v3.test.js protocol-socket.test.js) > "$log" 2>&1 || failed=1
 (cd "$root/tests/clients/node" &&
     PATH="$venv/bin:$PATH" TESTBED="$here/testbed.py" DELIVERIES=poll,thread node --test --test-reporter=spec \
         --test-name-pattern='ours|official|garbage' cluster-redis.test.js) >> "$log" 2>&1 || failed=1
