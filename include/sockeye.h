@@ -134,7 +134,8 @@
 // `SOCKEYE_OPT_CONNECTION_ERRORS`: a handshake or request was refused; `status` is the Engine.IO code 0..5, `name` its message, `data` the context.
 #define SOCKEYE_EVENT_CONNECTION_ERROR 18
 
-// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id.
+// A namespace came to be by a pattern; `name` is its name, `status` the pattern's id. Where there are several I/O threads, events of its
+// sockets on another one may be told before: `sockeye_namespace_name` knows it then.
 #define SOCKEYE_EVENT_NAMESPACE 19
 
 // `limits.outbound_high_bytes` or more wait to be written to the socket's connection; `data` is `{"bytes":n,"packets":m}`. Once, until:

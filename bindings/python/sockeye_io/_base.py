@@ -142,6 +142,8 @@ class BaseServer(Registry):
         self._sids: dict[str, Client] = {}
         self._nsps: dict[int, str] = {}
         self._nsp_ids: dict[str, int] = {}
+        # Those that clients did not make.
+        self._own_nsps: set[int] = set()
         self._asked: dict[int, Asked] = {}
         # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, the
         # jobs of clients, and whether they have joined.
@@ -176,7 +178,11 @@ class BaseServer(Registry):
     def _make_engine(self, http_events: bool) -> Engine:
         if self._engine is not None and self._engine.is_open:
             return self._engine
-        engine = Engine({**self._options, "httpEvents": True} if http_events else self._options)
+        # Namespaces that clients made by `"*"` end with their last client; the engine cannot do that in a cluster.
+        options = {"cleanupEmptyChildNamespaces": self._adapter is None, **self._options}
+        if http_events:
+            options["httpEvents"] = True
+        engine = Engine(options)
         if self._adapter is not None:
             try:
                 engine.set_adapter(*self._adapter)
@@ -184,7 +190,7 @@ class BaseServer(Registry):
                 engine.free()
                 raise
         self._engine = engine
-        self._nsps, self._nsp_ids, self._has_pattern = {}, {}, False
+        self._nsps, self._nsp_ids, self._own_nsps, self._has_pattern = {}, {}, set(), False
         self._clients, self._sids = {}, {}
         for name in {*self.namespaces, *self.handlers, *self.namespace_handlers, "/"}:
             self._open_namespace(name)
@@ -199,8 +205,11 @@ class BaseServer(Registry):
             if not self._has_pattern:
                 self._has_pattern = True
                 engine.namespace("", pattern=True)
-        elif name not in self._nsp_ids:
-            self._learn(engine.namespace(name), name)
+        elif self._nsp_ids.get(name) not in self._own_nsps:
+            # One that a client made becomes our own, and stays.
+            nsp = engine.namespace(name)
+            self._own_nsps.add(nsp)
+            self._learn(nsp, name)
 
     def _learn(self, nsp: int, name: str) -> None:
         self._nsps[nsp] = name
@@ -308,14 +317,44 @@ class BaseServer(Registry):
     # Replaced where there are threads: an encoder is for one at a time.
     _encode: Callable[[list[Any]], tuple[bytes, Any]]
 
+    def _find_nsp(self, namespace: Optional[str]) -> int:
+        """The engine's number of a namespace; 0 if there is none, and so nobody in it."""
+        name = namespace or "/"
+        if name not in self._nsp_ids and self._has_pattern and self._adapter is not None:
+            # Nobody was there on this server. On another one there may be somebody.
+            self._open_namespace(name)
+        return self._nsp_ids.get(name, 0)
+
     def _nsp(self, namespace: Optional[str]) -> int:
-        nsp = self._nsp_ids.get(namespace or "/")
-        if nsp is None:
+        nsp = self._find_nsp(namespace)
+        if not nsp:
             raise BadNamespaceError(f"there is no namespace {namespace!r}")
         return nsp
 
     def _target(self, to: Any, skip_sid: Any = None, namespace: Optional[str] = None, except_: Any = None, local: bool = False) -> Target:
-        return Target(self._nsp(namespace), names(to), names(skip_sid) + names(except_), local)
+        return Target(self._find_nsp(namespace), names(to), names(skip_sid) + names(except_), local)
+
+    def _with_target(self, call: Callable[..., Any], target: Target, *args: Any) -> Any:
+        """Calls the engine with a target; None if nobody can be there, since its namespace is not, or has ended just now."""
+        if not target.nsp:
+            return None
+        try:
+            return call(target, *args)
+        except EngineError as error:
+            if error.code != _ffi.ERR_INVALID or target.nsp in self._own_nsps:
+                raise
+            return None
+
+    def _move(self, rooms: Any, target: Target, join: bool) -> None:
+        self._with_target(self._running().move, target, names(rooms), join)
+
+    def _fetch(self, future: Any, target: Target) -> None:
+        with self._books:
+            token = self._with_target(self._running().fetch, target)
+            if token is None:
+                future.set_result([])
+            else:
+                self._asked[token] = Asked(True, future)
 
     def _one(self, to: Any, skip: Any, namespace: Optional[str]) -> Optional[Client]:
         """The client that `to` names, if it names just one."""
@@ -335,10 +374,9 @@ class BaseServer(Registry):
         flags = self._emit_flags | (_ffi.VOLATILE if volatile else 0)
         client = self._one(to, skip, namespace)
         if client is None:
-            if (namespace or "/") not in self._nsp_ids:
-                # Nobody has ever been there.
-                return False
             target = self._target(to, skip, namespace, local=local)
+            if not target.nsp:
+                return False
             engine.add((_ffi.OP_BROADCAST, 0, 0, event, payload, attachments, flags, target, ()))
         else:
             engine.add((_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
@@ -362,9 +400,11 @@ class BaseServer(Registry):
         payload, attachments = self._encode(arguments(data))
         client = None if asked.many else self._one(to, skip, namespace)
         asked.many = client is None
-        if client is None and asked.future is None and (namespace or "/") not in self._nsp_ids:
-            return
         target = None if client else self._target(to, skip, namespace)
+        if target is not None and not target.nsp:
+            if asked.future is not None:
+                asked.future.set_result(asked.replies)
+            return
         if timeout is None and target is not None:
             # For the engine, no time at all is at once where there are several.
             timeout = _CALLBACKS_S
@@ -444,7 +484,8 @@ class BaseServer(Registry):
 
     def namespace_rooms(self, namespace: Optional[str] = None) -> list[str]:
         """All rooms of a namespace that have members, each client's own included."""
-        return self._running().namespace_rooms(self._nsp(namespace))
+        nsp = self._find_nsp(namespace)
+        return self._running().namespace_rooms(nsp) if nsp else []
 
     def metrics(self) -> dict[str, Any]:
         """What the engine holds and has counted, by the names of the C API; see its manual for what each means."""

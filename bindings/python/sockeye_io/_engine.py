@@ -57,7 +57,8 @@ class Event(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Whom an operation concerns: the members of any of `rooms` (none: all of the namespace) that are in none of `except_`."""
+    """Whom an operation concerns: the members of any of `rooms` (none: all of the namespace) that are in none of `except_`. In the
+    namespace 0 is nobody; the engine is not asked about it."""
 
     nsp: int
     rooms: tuple[Any, ...] = ()

@@ -75,9 +75,10 @@ class Peers(BaseServer):
 
     def _elsewhere(self, sid: str, namespace: Optional[str]) -> Optional[Target]:
         """The client of another server, perhaps, that a sid names which is not known here."""
-        if self._adapter is None or sid in self._sids or (namespace or "/") not in self._nsp_ids:
+        if self._adapter is None or sid in self._sids:
             return None
-        return self._target(sid, namespace=namespace)
+        target = self._target(sid, namespace=namespace)
+        return target if target.nsp else None
 
 
 def only_reply(replies: list[Any]) -> Any:

@@ -299,13 +299,12 @@ class AsyncServer(Dispatcher):
 
     async def close_room(self, room: Any, namespace: Optional[str] = None) -> None:
         """Takes everybody out of a room."""
-        self._running().move(self._target(room, namespace=namespace), names(room), join=False)
+        self._move(room, self._target(room, namespace=namespace), join=False)
 
     async def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> list[FetchedSocket]:
         """The clients of a namespace, in rooms if `to` names some: sid, handshake, rooms and data of each."""
         future = self._loop.create_future()
-        token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
-        self._asked[token] = Asked(True, future)
+        self._fetch(future, self._target(to, namespace=namespace, except_=except_))
         found: list[Any] = await future
         return found
 
@@ -326,15 +325,15 @@ class AsyncServer(Dispatcher):
 
     async def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Puts all clients of a namespace, or of the rooms `to`, into rooms."""
-        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=True)
+        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=True)
 
     async def sockets_leave(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Takes all clients of a namespace, or of the rooms `to`, out of rooms."""
-        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=False)
+        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=False)
 
     async def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
-        self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+        self._with_target(self._running().disconnect_all, self._target(to, namespace=namespace, except_=except_), close)
 
     # ---- other servers ----------------------------------------------------------------------------------------------------------
 

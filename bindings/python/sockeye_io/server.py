@@ -257,14 +257,12 @@ class Server(Dispatcher):
 
     def close_room(self, room: Any, namespace: Optional[str] = None) -> None:
         """Takes everybody out of a room."""
-        self._running().move(self._target(room, namespace=namespace), names(room), join=False)
+        self._move(room, self._target(room, namespace=namespace), join=False)
 
     def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> list[FetchedSocket]:
         """As `AsyncServer.fetch_sockets`."""
         future = _future()
-        with self._books:
-            token = self._running().fetch(self._target(to, namespace=namespace, except_=except_))
-            self._asked[token] = Asked(True, future)
+        self._fetch(future, self._target(to, namespace=namespace, except_=except_))
         found: list[Any] = future.result()
         return found
 
@@ -285,15 +283,15 @@ class Server(Dispatcher):
 
     def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Puts all clients of a namespace, or of the rooms `to`, into rooms."""
-        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=True)
+        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=True)
 
     def sockets_leave(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Takes all clients of a namespace, or of the rooms `to`, out of rooms."""
-        self._running().move(self._target(to, namespace=namespace, except_=except_), names(rooms), join=False)
+        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=False)
 
     def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
-        self._running().disconnect_all(self._target(to, namespace=namespace, except_=except_), close)
+        self._with_target(self._running().disconnect_all, self._target(to, namespace=namespace, except_=except_), close)
 
     # ---- other servers ----------------------------------------------------------------------------------------------------------
 

@@ -303,18 +303,24 @@ def test_a_refusal_whose_data_cannot_be_sent_is_one_all_the_same(host, connect, 
     assert connect(host).call("alive") is True
 
 
-def test_namespaces_that_clients_made_end_if_asked_to(make, connect):
-    host = make(options={"cleanupEmptyChildNamespaces": True})
+def test_namespaces_that_clients_made_end_with_their_last_client(host, connect):
     host.sio.on("where", host.handler(lambda namespace, sid: namespace), namespace="*")
     host.start()
     for _ in range(2):
         client = connect(host, "/made")
         assert client.call("where", namespace="/made") == "/made"
-        assert host.call("namespace_rooms", "/made")
+        assert host.call("namespace_rooms", "/made") and len(host.call("fetch_sockets", namespace="/made")) == 1
         client.disconnect()
         eventually(lambda: "/made" not in host.sio._nsp_ids)
         host.call("emit", "anybody", namespace="/made")
-    assert set(host.sio._nsps.values()) == {"/"}
+        assert host.call("fetch_sockets", namespace="/made") == []
+    # That of a client which the program registers handlers for is its own, and stays.
+    client = connect(host, "/made")
+    host.sio.on("own", host.handler(lambda sid: "own"), namespace="/made")
+    assert client.call("own", namespace="/made") == "own"
+    client.disconnect()
+    eventually(lambda: not host.call("namespace_rooms", "/made"))
+    assert set(host.sio._nsps.values()) == {"/", "/made"}
 
 
 def test_a_client_may_come_before_the_word_of_its_namespace(host, connect):
