@@ -19,8 +19,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use self::listener::{Fetcher, Hear, Listener};
 use self::options::Options;
@@ -36,6 +37,8 @@ use crate::server::{Error, Server};
 
 /// A broker that takes so many bytes in a second is slow, but not lost.
 const SLOW_BYTES_PER_S: usize = 1 << 20;
+/// What listens is tried so often: it may be gone while the other connection works.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// What is sent is of no use after a crash, so that nobody waits for a disk.
 const SETUP: &str = "SET synchronous_commit = off";
 
@@ -85,7 +88,8 @@ impl Broker for Postgres {
         let listener = Listener::new(drive, fetcher, own_process, Ear(member.clone()));
         tasks.spawn(until_broken(listener, broken.clone(), member.clone()));
         tasks.spawn(clean(sender.clone(), self.table.clone(), self.cleanup_ms, member.clone()));
-        Ok(Connections { sender, listening, table: self.table.clone(), broken, member: member.clone(), _tasks: tasks })
+        let (table, member, checked) = (self.table.clone(), member.clone(), Instant::now());
+        Ok(Connections { sender, listening, checked, table, broken, member, _tasks: tasks })
     }
 }
 
@@ -120,15 +124,22 @@ async fn until_broken(running: impl Future<Output = String>, broken: Arc<AtomicB
     member.outgoing().wake.notify_one();
 }
 
-/// Removes from the table what all have fetched long ago, again and again.
+/// Removes from the table what all have fetched long ago, again and again; a table that somebody dropped is made anew.
 async fn clean(client: Arc<Client>, table: Arc<Table>, cleanup_ms: u32, member: Arc<dyn Member>) {
+    let mut is_told = false;
     loop {
         tokio::time::sleep(Duration::from_millis(cleanup_ms.into())).await;
-        if let Err(error) = table.clean(&client, cleanup_ms).await
-            && statements::is_refusal(&error)
+        let failed = match table.clean(&client, cleanup_ms).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => table.make(&client).await.err(),
+            cleaned => cleaned.err(),
+        };
+        let refusal = failed.filter(statements::is_refusal);
+        if let Some(error) = &refusal
+            && !is_told
         {
-            member.warn("the table of attachments cannot be cleaned", &text_of(&error));
+            member.warn("the table of attachments cannot be cleaned", &text_of(error));
         }
+        is_told = refusal.is_some();
     }
 }
 
@@ -148,6 +159,8 @@ impl Hear for Ear {
 struct Connections {
     sender: Arc<Client>,
     listening: Client,
+    /// When what listens was last tried.
+    checked: Instant,
     table: Arc<Table>,
     broken: Arc<AtomicBool>,
     member: Arc<dyn Member>,
@@ -194,14 +207,25 @@ impl Link for Connections {
         if outcome.refused > 0 {
             self.member.refused(outcome.refused, &outcome.refusal);
         }
-        match outcome.broken {
-            Some(reason) => Err(Lost { reason, unconfirmed: outcome.unconfirmed }),
-            None => Ok(Vec::new()),
+        if let Some(reason) = outcome.broken {
+            return Err(Lost { reason, unconfirmed: outcome.unconfirmed });
         }
+        if self.checked.elapsed() >= CHECK_EVERY {
+            self.check_listening().await.map_err(|reason| Lost { reason, unconfirmed: 0 })?;
+        }
+        Ok(Vec::new())
     }
 
     async fn ping(&mut self) -> Result<(), String> {
         answer(self.sender.batch_execute("")).await?;
-        answer(self.listening.batch_execute("")).await
+        self.check_listening().await
+    }
+}
+
+impl Connections {
+    async fn check_listening(&mut self) -> Result<(), String> {
+        answer(self.listening.batch_execute("")).await?;
+        self.checked = Instant::now();
+        Ok(())
     }
 }

@@ -21,8 +21,10 @@ use crate::server::{Code, Error};
 
 /// A server that does not answer for so long is lost.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that is gone without a word is noticed by the kernel, too.
+/// A server that is gone without a word is noticed by the kernel, too: tried after so long, so often, and so many times.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVES_MAX: u32 = 3;
 /// How the server's list of connections shows these, unless the URL says otherwise.
 const APPLICATION_NAME: &str = "sockeye";
 
@@ -47,7 +49,8 @@ impl Place {
         if config.get_application_name().is_none() {
             config.application_name(APPLICATION_NAME);
         }
-        config.connect_timeout(ANSWER_TIMEOUT).keepalives_idle(KEEPALIVE).ssl_mode(secured);
+        config.connect_timeout(ANSWER_TIMEOUT).ssl_mode(secured);
+        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE_EVERY).keepalives_retries(KEEPALIVES_MAX);
         let tls = if secured == SslMode::Disable { None } else { Some(connector(&tls)?) };
         Ok(Place { config, tls })
     }

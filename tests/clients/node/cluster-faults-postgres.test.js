@@ -69,6 +69,20 @@ describe("when PostgreSQL is not well", { concurrency: 2 }, () => {
     });
   });
 
+  test("only the connection that listens stands still, while the other works", async () => {
+    const postgres = await startPostgres();
+    await twoServers(environment(postgres.url), async ({ a, b, servers }) => {
+      const listening = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sockeye' AND query LIKE 'LISTEN%'";
+      const pids = (await postgres.query(listening)).map(({ pid }) => pid);
+      assert.equal(pids.length, 2);
+      pids.forEach((pid) => process.kill(pid, "SIGSTOP"));
+      // Heartbeats are sent all the time, so that neither is ever idle.
+      await eventually(async () => (await metric(servers[0], "down")) === 1 && (await metric(servers[1], "down")) === 1, 30_000);
+      await heard(a, b);
+      pids.forEach((pid) => process.kill(pid, "SIGCONT"));
+    });
+  });
+
   test("its administrator ends the connections", async () => {
     const postgres = await startPostgres();
     await twoServers(environment(postgres.url), async ({ a, b, servers }) => {
@@ -134,6 +148,12 @@ describe("how PostgreSQL is reached", { concurrency: 2 }, () => {
     const [{ count }] = await postgres.query("SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'sockeye'");
     assert.equal(count, 0);
     await Promise.all([...servers.map((server) => server.stop()), authority.remove(), stranger.remove()]);
+  });
+
+  test("at one of several hosts, the one that takes writes", async () => {
+    const postgres = await startPostgres();
+    const env = environment(`postgres://postgres@127.0.0.1:1,127.0.0.1:${postgres.port}/postgres?target_session_attrs=read-write`);
+    await withServers([env, env], bothHear);
   });
 
   test("over a socket of the file system", async () => {

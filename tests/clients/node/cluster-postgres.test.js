@@ -125,7 +125,7 @@ describe("servers of ours alone", () => {
     );
   });
 
-  test("make the table, and keep it small", async () => {
+  test("make the table, keep it small, and make it again", async () => {
     await postgres.query("DROP TABLE IF EXISTS socket_io_attachments");
     const env = environment({ ADAPTER_PREFIX: "made", CLEANUP_INTERVAL: "1000" })();
     const count = async () => (await postgres.query("SELECT count(*)::int AS count FROM socket_io_attachments"))[0].count;
@@ -135,6 +135,11 @@ describe("servers of ours alone", () => {
       await received(saw, [[["kept", bytes(1, 2)]], [["kept", bytes(1, 2)]]]);
       assert.equal(await count(), 1);
       await eventually(async () => (await count()) === 0);
+      await postgres.query("DROP TABLE socket_io_attachments");
+      await eventually(async () => {
+        await cmd(a, "emit", { event: "again", args: [bytes(3)] });
+        return saw[1].some(([name]) => name === "again");
+      });
     });
   });
 });
