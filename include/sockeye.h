@@ -586,7 +586,7 @@ typedef struct sockeye_emission {
   size_t attachment_count;
   // Instead of name, data and attachments.
   const struct sockeye_message *prepared;
-  // Not to be written after this time; an acknowledgement that it asks for has its own time. 0 is without end.
+  // Not to be written after this time if it has to wait; an acknowledgement that it asks for has its own time. 0 is without end.
   uint32_t ttl_ms;
   uint32_t reserved;
   // What it is about, up to 256 bytes of any kind: under `SOCKEYE_OUTBOUND_CONFLATE` a later packet of the same namespace with the same

@@ -259,7 +259,7 @@ pub struct sockeye_emission {
     pub attachment_count: usize,
     /// Instead of name, data and attachments.
     pub prepared: *const super::sockeye_message,
-    /// Not to be written after this time; an acknowledgement that it asks for has its own time. 0 is without end.
+    /// Not to be written after this time if it has to wait; an acknowledgement that it asks for has its own time. 0 is without end.
     pub ttl_ms: u32,
     pub reserved: u32,
     /// What it is about, up to 256 bytes of any kind: under `SOCKEYE_OUTBOUND_CONFLATE` a later packet of the same namespace with the same

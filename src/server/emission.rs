@@ -57,14 +57,8 @@ pub struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// The wish for a payload in a namespace, at this time if it can expire. A key means something only where packets are conflated.
-    pub fn special(
-        &self,
-        payload: &Payload<'_>,
-        namespace: &Namespace,
-        conflates: bool,
-        now_us: u64,
-    ) -> Result<Option<Arc<Special>>, Error> {
+    /// Whether it may be wished for this payload in a namespace.
+    pub fn check(&self, payload: &Payload<'_>, namespace: &Namespace) -> Result<(), Error> {
         if self.key.len() > KEY_MAX {
             let text = format!("the emission's key has {} bytes; the limit is {KEY_MAX}", self.key.len());
             return Err(Error::new(Code::TooBig, text));
@@ -76,11 +70,16 @@ impl Wish<'_> {
             );
             return Err(Error::new(Code::TooBig, text));
         }
+        Ok(())
+    }
+
+    /// The wish in a namespace, at this time if it can expire. A key means something only where packets are conflated.
+    pub fn special(&self, namespace: &Namespace, conflates: bool, now_us: u64) -> Option<Arc<Special>> {
         let key = (conflates && !self.key.is_empty()).then(|| [&namespace.id.to_le_bytes(), self.key].concat().into());
         let expires_us = (self.ttl_ms > 0).then(|| now_us + u64::from(self.ttl_ms) * 1000);
         let special = Special { expires_us, now_us, key, priority: self.priority };
         let wants = self.priority || special.key.is_some() || expires_us.is_some();
-        Ok(wants.then(|| Arc::new(special)))
+        wants.then(|| Arc::new(special))
     }
 }
 

@@ -75,7 +75,7 @@ impl Server {
         let Some((parts, attachments)) = emission.payload.parts(&socket.nsp.name, Some(ack)) else {
             return Err(Error::new(Code::Invalid, "a prepared message cannot ask for an acknowledgement"));
         };
-        let special = self.special(emission, &socket.nsp)?;
+        let special = self.special(emission, &socket.nsp, Some(socket))?;
         let how = Delivery { compress: emission.compress, special: special.as_ref() };
         let token = self.next_completion();
         let max = self.config.limits.acks_awaited_max;
@@ -116,7 +116,7 @@ impl Server {
         {
             return Err(Error::new(Code::Invalid, "the message was prepared for another namespace"));
         }
-        let special = self.special(emission, &socket.nsp)?;
+        let special = self.special(emission, &socket.nsp, Some(socket))?;
         let how = Delivery { compress: emission.compress, special: special.as_ref() };
         if early {
             return self.settle_queued(self.keep_early(socket, emission, None, how));
@@ -134,11 +134,16 @@ impl Server {
         self.settle_queued(queued)
     }
 
-    /// What an emission wants beyond being sent: mostly nothing.
+    /// What an emission wants beyond being sent: mostly nothing. Of one socket it may be known that it need not wait for anything.
     #[inline(always)]
-    fn special(&self, emission: &Emission<'_>, namespace: &Namespace) -> Result<Option<Arc<Special>>, Error> {
+    fn special(
+        &self,
+        emission: &Emission<'_>,
+        namespace: &Namespace,
+        to: Option<&Socket>,
+    ) -> Result<Option<Arc<Special>>, Error> {
         match emission.wish {
-            Some(wish) => self.grant(wish, &emission.payload, namespace),
+            Some(wish) => self.grant(wish, &emission.payload, namespace, to),
             None => Ok(None),
         }
     }
@@ -149,9 +154,14 @@ impl Server {
         wish: &Wish<'_>,
         payload: &Payload<'_>,
         namespace: &Namespace,
+        to: Option<&Socket>,
     ) -> Result<Option<Arc<Special>>, Error> {
+        wish.check(payload, namespace)?;
+        if !wish.priority && to.is_some_and(need_not_wait) {
+            return Ok(None);
+        }
         let now_us = if wish.ttl_ms > 0 { self.now_us() } else { 0 };
-        wish.special(payload, namespace, self.budget.policy == OutboundPolicy::Conflate, now_us)
+        Ok(wish.special(namespace, self.budget.policy == OutboundPolicy::Conflate, now_us))
     }
 
     /// What the host is told of a packet for one socket; `None` is a volatile one that was dropped.
@@ -256,15 +266,20 @@ impl Server {
         encoded: &Encoded,
         mut register: impl FnMut(&Arc<Socket>, Step) -> bool,
     ) -> Result<(), Error> {
-        let special = self.special(emission, namespace)?;
-        let how = Delivery { compress: emission.compress, special: special.as_ref() };
+        let special = self.special(emission, namespace, None)?;
+        let plain = Delivery { compress: emission.compress, special: None };
+        let patient = special.as_ref().is_some_and(|special| !special.priority);
         let mut dropped = 0;
         namespace.each(target, |socket| {
             if emission.volatile && !socket.client.outbound(|out| out.is_writable()) {
                 dropped += 1;
                 return;
             }
-            if register(socket, Step::Before) && socket.client.send(|out| out.encoded(encoded, how)).is_err() {
+            if !register(socket, Step::Before) {
+                return;
+            }
+            let special = special.as_ref().filter(|_| !patient || !need_not_wait(socket));
+            if socket.client.send(|out| out.encoded(encoded, Delivery { special, ..plain })).is_err() {
                 register(socket, Step::Refused);
             }
         });
@@ -364,6 +379,11 @@ impl Server {
         disconnect(&socket, close);
         Ok(())
     }
+}
+
+/// Whether the next flush writes what is emitted now: time to live and keys then have nothing to say, and need not be kept.
+fn need_not_wait(socket: &Socket) -> bool {
+    socket.state() == State::Connected && socket.client.outbound(|out| out.is_writable())
 }
 
 fn gone(socket: &Socket) -> Error {
