@@ -275,7 +275,7 @@
 #define SOCKEYE_OPT_HTTP_EVENTS 256
 
 // Engine flag `cleanupEmptyChildNamespaces`: a namespace that a client's CONNECT made by a pattern ends when its last socket leaves
-// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays. Not in a cluster yet.
+// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays.
 #define SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN 512
 
 // Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).

@@ -64,6 +64,10 @@ impl Adapter for Cluster {
         self.node.open(server, name);
     }
 
+    fn shut(&self, server: &Server, name: &str) {
+        self.node.shut(server, name);
+    }
+
     fn rooms_changed(&self, server: &Server, nsp: &Namespace, changes: &RoomChanges) {
         if self.node.format.hears_rooms() {
             self.node.rooms_changed(server, nsp, changes);

@@ -31,7 +31,7 @@ pub struct Channels {
     pub request: String,
     /// Answers. Formats with channels for servers append the server's id and `#`.
     pub response: String,
-    /// What this server subscribes to from the start, and what for.
+    /// What this server subscribes to from the start, and what for. Channels and patterns are this namespace's alone.
     pub heard: Vec<(Subscription, Role)>,
 }
 

@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::broker::{Heard, Subscription};
+use super::broker::{Heard, Medium, Subscription};
 use super::draft::{Beat, Body, Draft, Whom};
 use super::format::{Format, Local, Role, Written};
 use super::outgoing::{Outgoing, Publication};
@@ -121,9 +121,32 @@ impl Node {
         local
     }
 
+    /// There is no namespace of this name any more: the others are told, and its channels are not heard soon.
+    pub fn shut(&self, server: &Server, name: &str) {
+        let local = {
+            let mut locals = self.locals.write();
+            let Some(local) = locals.by_name.remove(name) else { return };
+            // Streams are shared, and few: they are read on.
+            for (subscription, _) in local.channels.heard.iter().filter(|(heard, _)| heard.medium != Medium::Stream) {
+                locals.by_channel.remove(&subscription.name);
+                self.subscriptions.set(subscription.clone(), || false);
+            }
+            local
+        };
+        if self.format.heartbeat().is_some() {
+            self.send(server, &local, &Draft::Beat(Beat::Last));
+        }
+        self.outgoing.wake.notify_one();
+    }
+
     fn local(&self, server: &Server, name: &str) -> Arc<Local> {
         let known = self.locals.read().by_name.get(name).cloned();
-        known.unwrap_or_else(|| self.open(server, name))
+        known.unwrap_or_else(|| {
+            let local = self.open(server, name);
+            // It may have ended while this was on its way, and would not be shut again.
+            server.unless_named(name, || self.shut(server, name));
+            local
+        })
     }
 
     fn all_locals(&self) -> Vec<Arc<Local>> {
@@ -340,4 +363,50 @@ fn with_whom(server: &Server, target: &Target<'_>, run: impl FnOnce(Whom<'_>)) {
     };
     let except: Vec<&str> = target.except.iter().copied().chain(from.as_deref()).collect();
     run(Whom { rooms: target.rooms, except: &except, volatile: false, compress: true, timeout_ms: None });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::classic::Classic;
+    use super::super::subscriptions::Change;
+    use super::*;
+    use crate::server::{Config, Limits};
+
+    fn node() -> (Server, Node) {
+        let settings = Settings { kind: "test", requests_timeout_ms: 1000, publish_queue_bytes: 1000 };
+        let config = Config {
+            shards: 1,
+            engine_only: false,
+            connect_timeout_ms: 1000,
+            cleanup_empty_children: true,
+            queue_events_max: 1,
+            queue_bytes_max: 1,
+            limits: Limits::default(),
+        };
+        (Server::new(config), Node::new(settings, Box::new(Classic::default())))
+    }
+
+    #[test]
+    fn a_namespace_that_has_ended_is_heard_no_more() {
+        let (server, node) = node();
+        let root = node.open(&server, "/");
+        let first = node.open(&server, "/a");
+        assert_eq!(node.subscriptions.take(99).len(), 8);
+        node.shut(&server, "/a");
+        node.shut(&server, "/a");
+        let wanted: Vec<Change> =
+            first.channels.heard.iter().map(|(subscription, _)| Change::Unsubscribe(subscription.clone())).collect();
+        assert_eq!(node.subscriptions.take(99), wanted);
+        assert_eq!(node.locals.read().by_channel.len(), root.channels.heard.len());
+        assert!(node.open(&server, "/a").uid != first.uid && node.subscriptions.take(99).len() == 4);
+    }
+
+    #[test]
+    fn what_is_late_for_a_namespace_that_has_ended_leaves_nothing_behind() {
+        let (server, node) = node();
+        node.local(&server, "/");
+        assert_eq!(node.local(&server, "/gone").nsp.as_ref(), "/gone");
+        assert_eq!(node.all_locals().len(), 1);
+        assert_eq!(node.subscriptions.take(99).len(), 4);
+    }
 }

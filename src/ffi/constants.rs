@@ -205,7 +205,7 @@ pub const SOCKEYE_OPT_CHECK_ORIGIN: u32 = 64;
 /// Engine flag: requests that are neither on the engine's path nor a mounted folder's are delivered as HTTP events, instead of 404.
 pub const SOCKEYE_OPT_HTTP_EVENTS: u32 = 256;
 /// Engine flag `cleanupEmptyChildNamespaces`: a namespace that a client's CONNECT made by a pattern ends when its last socket leaves
-/// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays. Not in a cluster yet.
+/// (NAMESPACE_GONE). One that `sockeye_namespace` made, or was called for since, stays.
 pub const SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN: u32 = 512;
 
 /// Flag of a connection or request that the host received: the host speaks TLS with its peer (`handshake.secure`).

@@ -31,6 +31,9 @@ pub trait Adapter: Send + Sync {
     /// There is a namespace of this name, whose messages are to be heard from now on. May be told again.
     fn open(&self, server: &Server, name: &str);
 
+    /// There is no namespace of this name any more, and none comes to be while this runs.
+    fn shut(&self, server: &Server, name: &str);
+
     /// Sockets have joined rooms or left them.
     fn rooms_changed(&self, server: &Server, nsp: &Namespace, changes: &RoomChanges);
 

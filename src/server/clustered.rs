@@ -27,10 +27,6 @@ impl Server {
     pub fn set_adapter(&self, adapter: Arc<dyn Adapter>) -> Result<(), Error> {
         self.check_namespaces()?;
         self.check_open()?;
-        if self.config.cleanup_empty_children {
-            let text = "namespaces that end with their last socket are not supported in a cluster yet";
-            return Err(Error::new(Code::Unsupported, text));
-        }
         if self.is_reachable() {
             // What its clients did so far would be unknown to the others.
             let text = "an adapter is set before the engine listens, or takes over a connection or request";

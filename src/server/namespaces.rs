@@ -144,6 +144,14 @@ impl Server {
         self.namespaces.read().by_name.get(name).cloned()
     }
 
+    /// Runs `run` if there is no namespace of this name; none comes to be meanwhile.
+    pub fn unless_named(&self, name: &str, run: impl FnOnce()) {
+        let namespaces = self.namespaces.read();
+        if !namespaces.by_name.contains_key(name) {
+            run();
+        }
+    }
+
     /// The names of all namespaces.
     pub(super) fn namespace_names(&self) -> Vec<Arc<str>> {
         self.namespaces.read().by_name.keys().cloned().collect()
@@ -260,6 +268,9 @@ impl Server {
         }
         let mut namespaces = self.namespaces.write();
         if namespaces.remove(namespace) {
+            if let Some(adapter) = self.adapter() {
+                adapter.shut(self, &namespace.name);
+            }
             tell(namespace, EVENT_NAMESPACE_GONE, out, now_us);
         }
     }

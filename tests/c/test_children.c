@@ -108,16 +108,6 @@ static void those_that_stay(void)
     server_end(&server);
 }
 
-static void not_in_a_cluster_yet(void)
-{
-    static const char redis[] = "redis", options[] = "{\"url\":\"redis://127.0.0.1:1\"}";
-    sockeye_nsp pattern;
-    struct server server = server_with(SOCKEYE_OPT_CLEANUP_EMPTY_CHILDREN, 1, 0, &pattern);
-    sockeye_result result = sockeye_engine_set_adapter(server.engine, redis, sizeof redis - 1, options, sizeof options - 1);
-    GIVES("an adapter is refused", SOCKEYE_ERR_UNSUPPORTED, result);
-    server_end(&server);
-}
-
 static void who_waits_for_admission_keeps_it(void)
 {
     sockeye_nsp pattern;
@@ -209,7 +199,6 @@ int main(void)
 {
     the_last_one_out();
     those_that_stay();
-    not_in_a_cluster_yet();
     who_waits_for_admission_keeps_it();
     no_event_comes_after_the_end_and_no_client_is_lost();
     return contract_report();
