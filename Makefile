@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS ?= -O2 -g
 SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
-EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp)
+EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp emit)
 # Those that show the engine in another server need that server's packages: libssl-dev and libboost-dev.
 HOST_EXAMPLES := $(addprefix target/examples/,tls beast)
 
@@ -38,7 +38,7 @@ FILL = sed -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' -e 's|@
 install:
 	@test -f $(LIB)/libsockeye.a || { echo "nothing is built yet: run make first" >&2; exit 1; }
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 include/sockeye.h include/sockeye.hpp $(DESTDIR)$(INCLUDEDIR)/
+	install -m 644 include/sockeye.h include/sockeye.hpp include/sockeye_emitter.hpp $(DESTDIR)$(INCLUDEDIR)/
 	install -m 644 $(LIB)/libsockeye.a $(DESTDIR)$(LIBDIR)/
 	install -m 755 $(LIB)/libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
 	ln -sf libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsockeye.so.$(ABI)
@@ -55,6 +55,10 @@ target/examples/%: examples/c/%.c include/sockeye.h | lib
 	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
 target/examples/chat-cpp: examples/cpp/chat.cpp include/sockeye.hpp include/sockeye.h | lib
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
+
+target/examples/emit: examples/cpp/emit.cpp include/sockeye_emitter.hpp include/sockeye.hpp include/sockeye.h | lib
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
@@ -170,7 +174,7 @@ test-node: prebuilds
 		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js client-v3.test.js && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot \
 		--test-name-pattern='ours-1|official|garbage|is killed' cluster-redis.test.js && \
-		node --test --test-reporter=dot chat-node.test.js
+		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot binding-emitter.test.js chat-node.test.js
 
 # The addon under AddressSanitizer.
 test-node-asan: node

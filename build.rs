@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 15] = [
+const CHAPTERS: [&str; 16] = [
     "constants",
     "types",
     "library",
@@ -17,6 +17,7 @@ const CHAPTERS: [&str; 15] = [
     "emit",
     "many",
     "cluster",
+    "emitter",
     "metrics",
     "log",
     "json",

@@ -413,8 +413,17 @@
 // `sockeye_struct_size` of `sockeye_http_answer`.
 #define SOCKEYE_STRUCT_HTTP_ANSWER 19
 
+// `sockeye_struct_size` of `sockeye_emitter_target`.
+#define SOCKEYE_STRUCT_EMITTER_TARGET 20
+
+// `sockeye_struct_size` of `sockeye_emitter_state`.
+#define SOCKEYE_STRUCT_EMITTER_STATE 21
+
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
+
+// A connection to the broker of a cluster, and a queue of what is to be said.
+typedef struct sockeye_emitter sockeye_emitter;
 
 // An engine: a Socket.IO server with threads of its own. Several can live in one process.
 typedef struct sockeye_engine sockeye_engine;
@@ -800,6 +809,40 @@ typedef struct sockeye_op {
   uint32_t flags;
   uint32_t reserved;
 } sockeye_op;
+
+// Whom an emitter means: the sockets of a namespace, on all servers, in any of `rooms` and none of `except`.
+typedef struct sockeye_emitter_target {
+  uint32_t size;
+  // None yet.
+  uint32_t flags;
+  // The namespace's name; NULL is `/`.
+  const char *nsp;
+  size_t nsp_len;
+  // None is the whole namespace.
+  const struct sockeye_bytes *rooms;
+  size_t room_count;
+  const struct sockeye_bytes *except;
+  size_t except_count;
+} sockeye_emitter_target;
+
+// What has become of an emitter's messages; see `sockeye_emitter_get_state`.
+typedef struct sockeye_emitter_state {
+  uint32_t size;
+  // 1 while the broker is reached.
+  uint32_t up;
+  // Messages that wait for the broker.
+  uint64_t waiting;
+  // Bytes of these.
+  uint64_t waiting_bytes;
+  // Messages that the broker has taken.
+  uint64_t published;
+  // Messages that may be lost: they were on their way when the connection broke.
+  uint64_t unconfirmed;
+  // Messages that are lost: they were FULL, the broker refused them, or the emitter ended before they were sent.
+  uint64_t dropped;
+  // Times that the broker was lost, or not reached.
+  uint64_t downs;
+} sockeye_emitter_state;
 
 // What an engine holds now, and has counted since it was made; see `sockeye_engine_metrics`. Histograms count how many took at most 100,
 // 200, 500 microseconds, 1, 2, 5, 10, 20, 50, 100, 200, 500 milliseconds, 1, 2, 5 seconds, and more; each one is in one bucket.
@@ -1398,6 +1441,68 @@ sockeye_result sockeye_engine_set_adapter(struct sockeye_engine *engine,
                                           size_t len,
                                           const char *json,
                                           size_t json_len);
+
+// Makes an emitter: `kind` and the options in `json` are as for `sockeye_engine_set_adapter`, and the same as the servers' have; those about
+// answers mean nothing here. Returns at once; the broker is reached later, and what is said meanwhile waits, up to `publishQueueBytes`.
+// On success `*out` is to be freed with `sockeye_emitter_free`. Every function on it may be called from any thread, and none but `sockeye_emitter_flush`
+// and `sockeye_emitter_free` waits. INVALID names the option that is wrong, and never shows the URL; UNSUPPORTED: a kind that this build does not have.
+sockeye_result sockeye_emitter_open(const char *kind,
+                                    size_t len,
+                                    const char *json,
+                                    size_t json_len,
+                                    struct sockeye_emitter **out);
+
+// Emits to all that the target means, on all servers. Of the emission's flags there are `SOCKEYE_VOLATILE`, `SOCKEYE_COMPRESS_OFF` and
+// `SOCKEYE_TRUST_JSON`; its name is `name_ptr`; nobody acknowledges. FULL: too much waits for the broker, and this was dropped.
+sockeye_result sockeye_emitter_emit(struct sockeye_emitter *emitter,
+                                    const struct sockeye_emitter_target *target,
+                                    const struct sockeye_emission *emission);
+
+// Puts all that the target means into rooms. FULL as in `sockeye_emitter_emit`.
+sockeye_result sockeye_emitter_join(struct sockeye_emitter *emitter,
+                                    const struct sockeye_emitter_target *target,
+                                    const struct sockeye_bytes *rooms,
+                                    size_t count);
+
+// Takes all that the target means out of rooms. FULL as in `sockeye_emitter_emit`.
+sockeye_result sockeye_emitter_leave(struct sockeye_emitter *emitter,
+                                     const struct sockeye_emitter_target *target,
+                                     const struct sockeye_bytes *rooms,
+                                     size_t count);
+
+// Disconnects all that the target means, with `SOCKEYE_CLOSE_TRANSPORT` their connections. FULL as in `sockeye_emitter_emit`.
+sockeye_result sockeye_emitter_disconnect(struct sockeye_emitter *emitter,
+                                          const struct sockeye_emitter_target *target,
+                                          uint32_t flags);
+
+// Emits to the servers, each of which is told in a SERVER_MESSAGE (or `serverSideEmit`'s event); `nsp` NULL is `/`. FULL as in
+// `sockeye_emitter_emit`.
+sockeye_result sockeye_emitter_server_emit(struct sockeye_emitter *emitter,
+                                           const char *nsp,
+                                           size_t len,
+                                           const struct sockeye_emission *emission);
+
+// Waits until the broker has taken what was said before. TIMEOUT: not in so many milliseconds; it goes on. IO: some was on its way when
+// the connection broke and may be lost, or was refused by the broker. CLOSED: the emitter ended before all was sent.
+sockeye_result sockeye_emitter_flush(struct sockeye_emitter *emitter,
+                                     uint32_t timeout_ms);
+
+// Fills `state`, whose `size` says how much of it the host knows.
+sockeye_result sockeye_emitter_get_state(struct sockeye_emitter *emitter,
+                                         struct sockeye_emitter_state *state);
+
+// Why the broker was last lost or could not be reached; empty if it always was. It shows no password. `*out` is to be freed with
+// `sockeye_buffer_free`.
+sockeye_result sockeye_emitter_error(struct sockeye_emitter *emitter,
+                                     struct sockeye_buffer **out);
+
+// Takes no more (CLOSED), and publishes what waits, for at most `grace_ms`. Returns at once. CLOSED if it was called before.
+sockeye_result sockeye_emitter_close(struct sockeye_emitter *emitter,
+                                     uint32_t grace_ms);
+
+// Closes, with a grace of one second, unless `sockeye_emitter_close` did, waits for the emitter's thread, and frees it. NULL is allowed. In a child
+// of the process that made it: FORKED, and nothing is freed.
+sockeye_result sockeye_emitter_free(struct sockeye_emitter *emitter);
 
 // Writes the engine's metrics into `*out`, whose `size` the caller sets to `sizeof(sockeye_metrics)` before. Waits for no I/O thread;
 // each number is right by itself, two of them may be some packets apart. Also after `sockeye_engine_close`.

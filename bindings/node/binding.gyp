@@ -7,7 +7,7 @@
   "targets": [
     {
       "target_name": "sockeye",
-      "sources": ["src/addon.c", "src/engine.c", "src/submit.c", "src/guest.c", "src/values.c", "src/cluster.c"],
+      "sources": ["src/addon.c", "src/engine.c", "src/submit.c", "src/guest.c", "src/values.c", "src/cluster.c", "src/emitter.c"],
       "include_dirs": ["<(sockeye_include)"],
       "libraries": ["<(sockeye_library)", "-lpthread", "-ldl", "-lm"],
       "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],

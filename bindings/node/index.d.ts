@@ -70,6 +70,55 @@ export interface Cluster {
 /** As of `@socket.io/redis-adapter`: for the addresses of clients of the packages `redis` or `ioredis`, or a URL. */
 export function createAdapter(pubClient: any, subClient?: any, opts?: { key?: string; requestsTimeout?: number; publishOnSpecificResponseChannel?: boolean }): Cluster;
 
+export interface EmitterBroadcastOperator<EmitEvents extends EventsMap = DefaultEventsMap> {
+  to(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  in(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  except(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  compress(compress: boolean): EmitterBroadcastOperator<EmitEvents>;
+  get volatile(): EmitterBroadcastOperator<EmitEvents>;
+  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): true;
+  socketsJoin(rooms: Room | Room[]): void;
+  socketsLeave(rooms: Room | Room[]): void;
+  disconnectSockets(close?: boolean): void;
+}
+
+/** What has become of what was emitted. */
+export interface EmitterState {
+  /** The broker is reached. */
+  up: boolean;
+  waiting: number;
+  waitingBytes: number;
+  published: number;
+  /** Perhaps lost: on its way when the connection broke. */
+  unconfirmed: number;
+  /** Lost: there was no room for it, the broker refused it, or it was closed too early. */
+  dropped: number;
+  downs: number;
+  /** Why the broker was last lost, or not reached. */
+  error: string;
+}
+
+/** Speaks to the clients of a cluster without being one of its servers. */
+export class Emitter<EmitEvents extends EventsMap = DefaultEventsMap, ServerSideEvents extends EventsMap = DefaultEventsMap> {
+  readonly nsp: string;
+  constructor(client: any, opts?: { key?: string; [option: string]: any }, nsp?: string);
+  of(nsp: string): Emitter<EmitEvents, ServerSideEvents>;
+  to(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  in(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  except(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
+  compress(compress: boolean): EmitterBroadcastOperator<EmitEvents>;
+  get volatile(): EmitterBroadcastOperator<EmitEvents>;
+  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): true;
+  socketsJoin(rooms: Room | Room[]): void;
+  socketsLeave(rooms: Room | Room[]): void;
+  disconnectSockets(close?: boolean): void;
+  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: EventParams<ServerSideEvents, Ev>): void;
+  /** Resolves when the broker has taken what was emitted before. */
+  flush(timeoutMs?: number): Promise<void>;
+  close(timeoutMs?: number): Promise<void>;
+  readonly state: EmitterState;
+}
+
 export interface ServerOptions {
   path: string;
   serveClient: boolean;

@@ -6,6 +6,7 @@ const { Namespace } = require("./lib/namespace");
 const { Socket } = require("./lib/socket");
 const { BroadcastOperator, RemoteSocket } = require("./lib/broadcast-operator");
 const { createAdapter } = require("./lib/cluster");
+const { Emitter } = require("./lib/emitter");
 
 module.exports = (srv, opts) => new Server(srv, opts);
-Object.assign(module.exports, { Server, Namespace, Socket, BroadcastOperator, RemoteSocket, createAdapter });
+Object.assign(module.exports, { Server, Namespace, Socket, BroadcastOperator, RemoteSocket, Emitter, createAdapter });

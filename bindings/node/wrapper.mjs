@@ -1,4 +1,4 @@
 import sockeye from "./index.js";
 
-export const { Server, Namespace, Socket, BroadcastOperator, RemoteSocket, createAdapter } = sockeye;
+export const { Server, Namespace, Socket, BroadcastOperator, RemoteSocket, Emitter, createAdapter } = sockeye;
 export default sockeye;

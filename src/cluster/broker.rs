@@ -81,6 +81,9 @@ pub trait Member: Send + Sync + 'static {
     /// The broker is lost; told once until it is reached again.
     fn down(&self, reason: &str);
 
+    /// So many messages were published.
+    fn published(&self, _messages: u64) {}
+
     /// So many messages may have been published, or not.
     fn unconfirmed(&self, messages: u64);
 
@@ -92,6 +95,11 @@ pub trait Member: Send + Sync + 'static {
 
     /// Something does not work that the broker can do without.
     fn warn(&self, what: &str, reason: &str);
+
+    /// Whether a broker that is not reached need not be tried any more.
+    fn is_over(&self) -> bool {
+        self.outgoing().is_closed()
+    }
 }
 
 /// Where messages go.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::broker::{Broker, Link, Lost, Member};
 
@@ -22,12 +22,12 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
     let (mut pause, mut told_down) = (PAUSE_FIRST, false);
     let outgoing = member.outgoing();
-    while !outgoing.is_closed() {
+    while !member.is_over() {
         let (was_up, reason) = match broker.connect(&member).await {
             Ok(mut link) => serve(&*member, &mut link).await,
             Err(reason) => (false, reason),
         };
-        if outgoing.is_closed() {
+        if member.is_over() {
             return;
         }
         if was_up {
@@ -37,7 +37,10 @@ pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
             member.down(&reason);
         }
         // Closing ends the pause; either way it goes on.
-        drop(timeout(pause, outgoing.closed()).await);
+        match outgoing.is_closed() {
+            true => sleep(pause).await,
+            false => drop(timeout(pause, outgoing.closed()).await),
+        }
         pause = (pause * 2).min(PAUSE_LAST);
     }
 }
@@ -79,10 +82,13 @@ async fn publish(member: &dyn Member, link: &mut impl Link) -> Result<(), String
         return Ok(());
     }
     let asked: Vec<String> = batch.iter().filter_map(|publication| publication.count_for.clone()).collect();
+    let messages = batch.iter().filter(|publication| publication.message.is_some()).count();
     let counts = link.publish(batch).await.map_err(|Lost { reason, unconfirmed }| {
+        member.published((messages as u64).saturating_sub(unconfirmed));
         member.unconfirmed(unconfirmed);
         reason
     })?;
+    member.published(messages as u64);
     asked.iter().zip(counts).for_each(|(request, count)| member.counted(request, count));
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam: how it is
 //! written, `classic`, `sharded` or `streams`, the latter two on `cluster_adapter`, and all on `msgpack`. `broker` is the other: what carries
 //! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, or `postgres`, kept by `link` for a `member`, with `outgoing` and
-//! `subscriptions` for what waits to be told.
+//! `subscriptions` for what waits to be told. An `emitter` is a member that only speaks; `no_emitter` is in its place where there is no broker.
 
 #[cfg(feature = "cluster")]
 mod broker;
@@ -18,6 +18,8 @@ mod cluster_adapter_vectors;
 mod connect;
 #[cfg(feature = "cluster")]
 mod draft;
+#[cfg(feature = "cluster")]
+mod emitter;
 #[cfg(feature = "redis")]
 mod entries;
 #[cfg(feature = "cluster")]
@@ -30,6 +32,8 @@ mod member;
 mod message;
 #[cfg(feature = "cluster")]
 mod msgpack;
+#[cfg(not(feature = "cluster"))]
+mod no_emitter;
 #[cfg(feature = "cluster")]
 mod node;
 #[cfg(feature = "redis")]
@@ -65,6 +69,11 @@ mod vectors;
 
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
+pub use emitter::{Address, Emitter};
+#[cfg(not(feature = "cluster"))]
+pub use no_emitter::{Address, Emitter};
+
 use crate::server::{Code, Error, Server};
 
 /// Kinds of adapters, of which a build may leave some out.
@@ -82,9 +91,27 @@ pub fn set_adapter(server: &Arc<Server>, kind: &str, json: &str) -> Result<(), E
         "redis-streams" => redis_kinds::streams(server, json),
         #[cfg(feature = "postgres")]
         "postgres" => postgres::start(server, json),
-        _ if KINDS.contains(&kind) => {
-            Err(Error::new(Code::Unsupported, format!("this build does not have the adapter {kind}")))
-        }
-        _ => Err(Error::new(Code::Invalid, format!("there is no adapter {kind:?}"))),
+        _ => Err(no_kind(kind, "adapter")),
+    }
+}
+
+/// Makes an emitter to the servers that have the adapter of a kind, with its options as a JSON object, and starts to reach the broker.
+#[cfg_attr(not(feature = "cluster"), allow(unused_variables))]
+pub fn open_emitter(kind: &str, json: &str) -> Result<Emitter, Error> {
+    match kind {
+        #[cfg(feature = "redis")]
+        "redis" => redis_kinds::classic_emitter(json),
+        #[cfg(feature = "redis")]
+        "sharded-redis" => redis_kinds::sharded_emitter(json),
+        #[cfg(feature = "postgres")]
+        "postgres" => postgres::emitter(json),
+        _ => Err(no_kind(kind, "emitter")),
+    }
+}
+
+fn no_kind(kind: &str, what: &str) -> Error {
+    match KINDS.contains(&kind) {
+        true => Error::new(Code::Unsupported, format!("this build does not have the {what} {kind}")),
+        false => Error::new(Code::Invalid, format!("there is no {what} {kind:?}")),
     }
 }

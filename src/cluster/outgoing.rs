@@ -94,6 +94,12 @@ impl Outgoing {
         taken
     }
 
+    /// How many wait, and what they count for in the bound.
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.list.len(), waiting.bytes)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.lock().list.is_empty()

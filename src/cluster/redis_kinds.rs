@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::classic::Classic;
 use super::connect;
+use super::emitter::Emitter;
+use super::format::Format;
 use super::node::Settings;
 use super::options::{self, ClassicOptions, Options, ShardedOptions, StreamsOptions};
 use super::redis::Broker;
@@ -14,16 +16,40 @@ use crate::server::{Error, Server};
 
 /// `redis`.
 pub fn classic(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, format, broker) = classic_parts(json)?;
+    connect::start(server, settings("redis", &options), format, broker)
+}
+
+/// An emitter to servers with `redis`.
+pub fn classic_emitter(json: &str) -> Result<Emitter, Error> {
+    let (options, format, broker) = classic_parts(json)?;
+    Emitter::start(format, broker, options.publish_queue_bytes)
+}
+
+fn classic_parts(json: &str) -> Result<(Options, Box<dyn Format>, Broker), Error> {
     let (options, own) = options::read::<ClassicOptions>(json)?;
     let format = Classic { key: own.key, specific_responses: own.publish_on_specific_response_channel };
-    connect::start(server, settings("redis", &options), Box::new(format), Broker::new(&options)?)
+    let broker = Broker::new(&options)?;
+    Ok((options, Box::new(format), broker))
 }
 
 /// `sharded-redis`.
 pub fn sharded(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, format, broker) = sharded_parts(json)?;
+    connect::start(server, settings("sharded-redis", &options), format, broker)
+}
+
+/// An emitter to servers with `sharded-redis`.
+pub fn sharded_emitter(json: &str) -> Result<Emitter, Error> {
+    let (options, format, broker) = sharded_parts(json)?;
+    Emitter::start(format, broker, options.publish_queue_bytes)
+}
+
+fn sharded_parts(json: &str) -> Result<(Options, Box<dyn Format>, Broker), Error> {
     let (options, own) = options::read::<ShardedOptions>(json)?;
     let format = Sharded { prefix: own.channel_prefix, mode: own.subscription_mode };
-    connect::start(server, settings("sharded-redis", &options), Box::new(format), Broker::at_one_place(&options, true)?)
+    let broker = Broker::at_one_place(&options, true)?;
+    Ok((options, Box::new(format), broker))
 }
 
 /// `redis-streams`.

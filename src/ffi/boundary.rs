@@ -72,7 +72,13 @@ fn unusable(forks: usize) -> i32 {
         remember("the engine is being freed");
         return SOCKEYE_ERR_CLOSED;
     }
-    remember("the engine was made in the parent of this process; make another one here");
+    forked("engine")
+}
+
+/// Something of the parent process cannot be used here.
+#[cold]
+pub fn forked(what: &str) -> i32 {
+    remember(&format!("the {what} was made in the parent of this process; make another one here"));
     SOCKEYE_ERR_FORKED
 }
 

@@ -307,3 +307,7 @@ pub const SOCKEYE_STRUCT_HEADER: u32 = 17;
 pub const SOCKEYE_STRUCT_HTTP_REQUEST: u32 = 18;
 /// `sockeye_struct_size` of `sockeye_http_answer`.
 pub const SOCKEYE_STRUCT_HTTP_ANSWER: u32 = 19;
+/// `sockeye_struct_size` of `sockeye_emitter_target`.
+pub const SOCKEYE_STRUCT_EMITTER_TARGET: u32 = 20;
+/// `sockeye_struct_size` of `sockeye_emitter_state`.
+pub const SOCKEYE_STRUCT_EMITTER_STATE: u32 = 21;

@@ -108,23 +108,35 @@ pub fn check_plain(given: &sockeye_emission, what: &str) -> Outcome<()> {
 /// # Safety
 /// The name's pointer is NULL or valid.
 unsafe fn name_of<'a>(engine: &'a sockeye_engine, given: &sockeye_emission) -> Outcome<Cow<'a, str>> {
-    let reserved = |name: &str| Error::new(Code::Invalid, format!("\"{name}\" is a reserved event name"));
     if given.name != 0 {
         let atom = engine.server().atoms.get(given.name);
         let atom = atom.ok_or_else(|| Error::new(Code::Invalid, format!("there is no atom {}", given.name)))?;
         return if atom.reserved { Err(reserved(&atom.text)) } else { Ok(Cow::Borrowed(&*atom.json)) };
     }
-    if given.name_ptr.is_null() {
+    // SAFETY: the caller's promise.
+    unsafe { quoted_name(given.name_ptr, given.name_len) }.map(Cow::Owned)
+}
+
+fn reserved(name: &str) -> Error {
+    Error::new(Code::Invalid, format!("\"{name}\" is a reserved event name"))
+}
+
+/// The name of an event that is no reserved one, as a JSON string.
+///
+/// # Safety
+/// `name` is NULL or valid for `len` bytes.
+pub unsafe fn quoted_name(name: *const c_char, len: usize) -> Outcome<String> {
+    if name.is_null() {
         return Err(Error::new(Code::Invalid, "the emission has neither a name nor a prepared message"));
     }
     // SAFETY: the caller's promise.
-    let name = unsafe { text(given.name_ptr, given.name_len, "emission.name_ptr") }?;
+    let name = unsafe { text(name, len, "emission.name_ptr") }?;
     if RESERVED_EVENTS.contains(&name) {
         return Err(reserved(name));
     }
     let mut quoted = Vec::with_capacity(name.len() + 2);
     json::write_string(name, &mut quoted);
-    String::from_utf8(quoted).map(Cow::Owned).map_err(|_| Error::new(Code::Internal, "a quoted name is not UTF-8"))
+    String::from_utf8(quoted).map_err(|_| Error::new(Code::Internal, "a quoted name is not UTF-8"))
 }
 
 /// Runs `run` with a target and the id of its namespace.

@@ -4,6 +4,7 @@ use std::ffi::c_char;
 
 use super::boundary::last_error;
 use super::constants::*;
+use super::emitter::{sockeye_emitter_state, sockeye_emitter_target};
 use super::takeover::{sockeye_connection, sockeye_header, sockeye_http_answer, sockeye_http_request};
 use super::types::*;
 
@@ -43,6 +44,8 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_HEADER => size_of::<sockeye_header>(),
         SOCKEYE_STRUCT_HTTP_REQUEST => size_of::<sockeye_http_request>(),
         SOCKEYE_STRUCT_HTTP_ANSWER => size_of::<sockeye_http_answer>(),
+        SOCKEYE_STRUCT_EMITTER_TARGET => size_of::<sockeye_emitter_target>(),
+        SOCKEYE_STRUCT_EMITTER_STATE => size_of::<sockeye_emitter_state>(),
         _ => 0,
     }
 }

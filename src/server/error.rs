@@ -12,6 +12,7 @@ pub enum Code {
     Closed = -4,
     Full = -5,
     TooBig = -6,
+    Timeout = -7,
     BadJson = -8,
     BadUtf8 = -9,
     Addr = -10,

@@ -53,6 +53,9 @@ struct args {
     int listener;
     sockeye_http_request request;
     sockeye_stream stream;
+    sockeye_emitter *emitter;
+    sockeye_emitter_target address;
+    sockeye_emitter_state state;
 };
 
 /* Gives a result on, and back what came with it. */
@@ -62,11 +65,29 @@ static int64_t gave(struct args *a, int64_t result)
     sockeye_message_free(a->message);
     if (a->made)
         sockeye_engine_free(a->made);
+    if (a->emitter) {
+        sockeye_emitter_close(a->emitter, 0);
+        sockeye_emitter_free(a->emitter);
+    }
     a->buffer = NULL;
     a->message = NULL;
     a->made = NULL;
+    a->emitter = NULL;
     return result;
 }
+
+/* An emitter that reaches nobody, until `gave` ends it. */
+static sockeye_result emitter(struct args *a)
+{
+    static const char options[] = "{\"url\":\"redis://127.0.0.1:1\"}";
+    memset(&a->address, 0, sizeof a->address);
+    a->address.size = sizeof a->address;
+    a->state.size = sizeof a->state;
+    return sockeye_emitter_open("redis", 5, options, sizeof options - 1, &a->emitter);
+}
+
+/* A row on an emitter of its own. */
+#define ON_EMITTER(call) (emitter(a) < 0 ? SOCKEYE_ERR_INTERNAL : gave(a, call))
 
 static int64_t OR(const void *pointer)
 {
@@ -178,6 +199,17 @@ static int64_t queue_metrics(struct args *a)
     ROW(sockeye_engine_metrics_text, ENGINE, FINE, gave(a, sockeye_engine_metrics_text(a->engine, &a->buffer)))              \
     ROW(sockeye_queue_get_metrics, QUEUE, FINE, queue_metrics(a))                                                            \
     ROW(sockeye_engine_set_adapter, ENGINE | OTHERWISE, CLOSED, sockeye_engine_set_adapter(a->engine, "redis", 5, "{\"url\":\"redis://x\"}", 19)) \
+    ROW(sockeye_emitter_open, 0, FINE, gave(a, emitter(a)))                                                                      \
+    ROW(sockeye_emitter_emit, 0, FINE, ON_EMITTER(sockeye_emitter_emit(a->emitter, &a->address, &a->emission)))                  \
+    ROW(sockeye_emitter_join, 0, FINE, ON_EMITTER(sockeye_emitter_join(a->emitter, &a->address, &a->room, 1)))                   \
+    ROW(sockeye_emitter_leave, 0, FINE, ON_EMITTER(sockeye_emitter_leave(a->emitter, &a->address, &a->room, 1)))                 \
+    ROW(sockeye_emitter_disconnect, 0, FINE, ON_EMITTER(sockeye_emitter_disconnect(a->emitter, &a->address, 0)))                 \
+    ROW(sockeye_emitter_server_emit, 0, FINE, ON_EMITTER(sockeye_emitter_server_emit(a->emitter, "/", 1, &a->emission)))         \
+    ROW(sockeye_emitter_flush, 0, FINE, ON_EMITTER(sockeye_emitter_flush(a->emitter, 0)))                                        \
+    ROW(sockeye_emitter_get_state, 0, FINE, ON_EMITTER(sockeye_emitter_get_state(a->emitter, &a->state)))                        \
+    ROW(sockeye_emitter_error, 0, FINE, ON_EMITTER(sockeye_emitter_error(a->emitter, &a->buffer)))                               \
+    ROW(sockeye_emitter_close, 0, FINE, ON_EMITTER(sockeye_emitter_close(a->emitter, 0)))                                        \
+    ROW(sockeye_emitter_free, 0, FINE, gave(a, sockeye_emitter_free(NULL)))                                                      \
     ROW(sockeye_engine_set_log, ENGINE, FINE, sockeye_engine_set_log(a->engine, SOCKEYE_LOG_OFF, NULL, NULL, NULL))          \
     ROW(sockeye_json_get, 0, FINE, sockeye_json_get("{\"a\":1}", 7, "/a", 2, &a->text, &a->len))                                 \
     ROW(sockeye_json_string, 0, FINE, sockeye_json_string("\"a\"", 3, a->buf, sizeof a->buf) == 1 ? 0 : -1)                      \

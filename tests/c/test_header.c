@@ -25,6 +25,8 @@ static void structs_have_the_librarys_size(void)
     GIVES("size of sockeye_http_answer", sizeof(sockeye_http_answer), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HTTP_ANSWER));
     GIVES("size of sockeye_metrics", sizeof(sockeye_metrics), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_METRICS));
     GIVES("size of sockeye_queue_metrics", sizeof(sockeye_queue_metrics), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_QUEUE_METRICS));
+    GIVES("size of sockeye_emitter_target", sizeof(sockeye_emitter_target), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_EMITTER_TARGET));
+    GIVES("size of sockeye_emitter_state", sizeof(sockeye_emitter_state), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_EMITTER_STATE));
     GIVES("size of a packed record", 64, (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_PACKED));
     GIVES("an unknown struct has size 0", 0, (int64_t)sockeye_struct_size(4711));
 }

@@ -268,6 +268,48 @@ static void many_socket_functions(void)
     invalid("server_count: NULL token", sockeye_server_count(server.engine, 1, NULL));
 }
 
+static void emitter_functions(void)
+{
+    static const char options[] = "{\"url\":\"redis://127.0.0.1:1\"}";
+    sockeye_emission e = emission_of("x", "[]");
+    sockeye_emitter_target t;
+    sockeye_emitter_state state;
+    sockeye_bytes room = bytes_of("r");
+    sockeye_emitter *emitter = NULL;
+    sockeye_buffer *buffer = NULL;
+    memset(&t, 0, sizeof t);
+    memset(&state, 0, sizeof state);
+    t.size = sizeof t;
+    state.size = sizeof state;
+    invalid("emitter_open: NULL kind", sockeye_emitter_open(NULL, 5, options, sizeof options - 1, &emitter));
+    invalid("emitter_open: NULL json", sockeye_emitter_open("redis", 5, NULL, 2, &emitter));
+    invalid("emitter_open: NULL out", sockeye_emitter_open("redis", 5, options, sizeof options - 1, NULL));
+    NEED(emitter == NULL && sockeye_emitter_open("redis", 5, options, sizeof options - 1, &emitter) == SOCKEYE_OK);
+    invalid("emitter_emit: NULL emitter", sockeye_emitter_emit(NULL, &t, &e));
+    invalid("emitter_emit: NULL target", sockeye_emitter_emit(emitter, NULL, &e));
+    invalid("emitter_emit: NULL emission", sockeye_emitter_emit(emitter, &t, NULL));
+    invalid("emitter_join: NULL emitter", sockeye_emitter_join(NULL, &t, &room, 1));
+    invalid("emitter_join: NULL target", sockeye_emitter_join(emitter, NULL, &room, 1));
+    invalid("emitter_join: NULL rooms", sockeye_emitter_join(emitter, &t, NULL, 1));
+    invalid("emitter_leave: NULL emitter", sockeye_emitter_leave(NULL, &t, &room, 1));
+    invalid("emitter_leave: NULL target", sockeye_emitter_leave(emitter, NULL, &room, 1));
+    invalid("emitter_leave: NULL rooms", sockeye_emitter_leave(emitter, &t, NULL, 1));
+    invalid("emitter_disconnect: NULL emitter", sockeye_emitter_disconnect(NULL, &t, 0));
+    invalid("emitter_disconnect: NULL target", sockeye_emitter_disconnect(emitter, NULL, 0));
+    invalid("emitter_server_emit: NULL emitter", sockeye_emitter_server_emit(NULL, "/", 1, &e));
+    invalid("emitter_server_emit: NULL nsp with length", sockeye_emitter_server_emit(emitter, NULL, 1, &e));
+    invalid("emitter_server_emit: NULL emission", sockeye_emitter_server_emit(emitter, "/", 1, NULL));
+    GIVES("emitter_server_emit: NULL is the namespace /", SOCKEYE_OK, sockeye_emitter_server_emit(emitter, NULL, 0, &e));
+    invalid("emitter_flush: NULL emitter", sockeye_emitter_flush(NULL, 0));
+    invalid("emitter_get_state: NULL emitter", sockeye_emitter_get_state(NULL, &state));
+    invalid("emitter_get_state: NULL state", sockeye_emitter_get_state(emitter, NULL));
+    invalid("emitter_error: NULL emitter", sockeye_emitter_error(NULL, &buffer));
+    invalid("emitter_error: NULL out", sockeye_emitter_error(emitter, NULL));
+    invalid("emitter_close: NULL emitter", sockeye_emitter_close(NULL, 0));
+    GIVES("emitter_free: NULL is allowed", SOCKEYE_OK, sockeye_emitter_free(NULL));
+    NEED(sockeye_emitter_close(emitter, 0) == SOCKEYE_OK && sockeye_emitter_free(emitter) == SOCKEYE_OK);
+}
+
 static void json_functions(void)
 {
     const char *out = NULL;
@@ -298,6 +340,7 @@ int main(void)
     socket_functions();
     sending_functions();
     many_socket_functions();
+    emitter_functions();
     json_functions();
     close(fd);
     server_end(&server);

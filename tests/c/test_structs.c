@@ -6,6 +6,7 @@
 
 static struct server server;
 static sockeye_socket peer;
+static sockeye_emitter *emitter;
 
 /* The calls. Each gets a pointer that may be odd, as a struct that starts in the midst of a message. */
 
@@ -111,6 +112,17 @@ static int64_t fill_queue_metrics(void *p)
     return sockeye_queue_get_metrics(server.queue, (sockeye_queue_metrics *)p);
 }
 
+static int64_t with_emitter_target(const void *p)
+{
+    sockeye_emission e = emission_of("x", "[]");
+    return sockeye_emitter_emit(emitter, (const sockeye_emitter_target *)p, &e);
+}
+
+static int64_t fill_emitter_state(void *p)
+{
+    return sockeye_emitter_get_state(emitter, (sockeye_emitter_state *)p);
+}
+
 /* ---- the structs, filled as they should be ------------------------------------------------------------------------------------------- */
 
 /* `shortest` bytes are a struct by themselves: the fields after them may be left out. */
@@ -123,12 +135,14 @@ static int64_t fill_queue_metrics(void *p)
     STRUCT(sockeye_target, with_target, offsetof(sockeye_target, reserved))                  \
     STRUCT(sockeye_op, with_op, offsetof(sockeye_op, target))                                \
     STRUCT(sockeye_drain_options, with_drain_options, 8)                                     \
+    STRUCT(sockeye_emitter_target, with_emitter_target, 8)                                   \
     STRUCT(sockeye_connection, with_connection, offsetof(sockeye_connection, head))          \
     STRUCT(sockeye_http_request, with_http_request, offsetof(sockeye_http_request, headers))
 /* Those that the library fills. sockeye_event has no size, as the call is told it; of sockeye_http_answer, which comes with a call, see on_answer: that is OUT(sockeye_http_answer, on_answer). */
 #define OUTS                                       \
     OUT(sockeye_socket_info, fill_socket_info)     \
     OUT(sockeye_metrics, fill_metrics)             \
+    OUT(sockeye_emitter_state, fill_emitter_state) \
     OUT(sockeye_queue_metrics, fill_queue_metrics)
 
 #define STRUCT(type, call, shortest) static type a_##type;
@@ -219,6 +233,7 @@ int main(void)
     server = server_start();
     int fd = sio_open(server.port);
     peer = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
+    NEED(sockeye_emitter_open("redis", 5, "{\"url\":\"redis://127.0.0.1:1\"}", 29, &emitter) == SOCKEYE_OK);
     fill();
 #define STRUCT(type, call, shortest) try_struct(#type, &a_##type, sizeof(type), shortest, call);
     STRUCTS
@@ -227,6 +242,8 @@ int main(void)
     OUTS
 #undef OUT
     close(fd);
+    sockeye_emitter_close(emitter, 0);
+    NEED(sockeye_emitter_free(emitter) == SOCKEYE_OK);
     server_end(&server);
     return contract_report();
 }

@@ -65,4 +65,4 @@ const ofRedis = (client) => connection(client, redisUrl, "client of Redis");
 /** As of `@socket.io/redis-adapter`: both clients connect to the same. */
 const createAdapter = (pubClient, _subClient, opts) => new Cluster("redis", { ...ofRedis(pubClient), ...opts });
 
-module.exports = { clusterOf, createAdapter };
+module.exports = { clusterOf, createAdapter, ofRedis };

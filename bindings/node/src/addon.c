@@ -96,5 +96,6 @@ NAPI_MODULE_INIT()
     submit_exports(env, exports);
     guest_exports(env, exports);
     cluster_exports(env, exports);
+    emitter_exports(env, exports);
     return exports;
 }

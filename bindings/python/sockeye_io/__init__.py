@@ -14,13 +14,14 @@ from .exceptions import ConnectionRefusedError
 if TYPE_CHECKING:
     from ._base import FetchedSocket
     from .async_server import AsyncServer
+    from .emitter import Emitter
     from .managers import AsyncRedisManager, RedisManager
     from .namespace import AsyncNamespace, Namespace
     from .server import Server
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncNamespace", "AsyncRedisManager", "AsyncServer", "ConnectionRefusedError", "FetchedSocket", "Namespace", "RedisManager",
+__all__ = ["AsyncNamespace", "AsyncRedisManager", "AsyncServer", "ConnectionRefusedError", "Emitter", "FetchedSocket", "Namespace", "RedisManager",
            "Server", "exceptions"]  # fmt: skip
 
 # Loaded when they are asked for: a program needs one of the servers, and only one of them needs asyncio.
@@ -28,6 +29,7 @@ _MODULES = {
     "AsyncNamespace": "namespace",
     "AsyncRedisManager": "managers",
     "AsyncServer": "async_server",
+    "Emitter": "emitter",
     "FetchedSocket": "_base",
     "Namespace": "namespace",
     "RedisManager": "managers",

@@ -222,7 +222,8 @@ def _find() -> str:
     raise ImportError(f"{packaged} is missing: install the wheel, or let SOCKEYE_LIBRARY name the library")
 
 
-def _declare(library: ctypes.CDLL, functions: dict[str, Any]) -> None:
+def declare(library: ctypes.CDLL, functions: dict[str, Any]) -> None:
+    """Tells ctypes the types of functions; ImportError if the library lacks one."""
     for name, (result, arguments) in functions.items():
         try:
             function = getattr(library, name)
@@ -232,14 +233,19 @@ def _declare(library: ctypes.CDLL, functions: dict[str, Any]) -> None:
         function.argtypes = arguments
 
 
+def check_sizes(library: ctypes.CDLL, mirrors: dict[int, Any]) -> None:
+    """Whether the library knows structs as long as these, by their numbers; ImportError if it does not."""
+    for which, mirror in mirrors.items():
+        size = library.sockeye_struct_size(which)
+        if size < ctypes.sizeof(mirror):
+            raise ImportError(f"{library._name} is too old: its {mirror.__doc__} has {size} bytes, not {ctypes.sizeof(mirror)}")
+
+
 def _check(library: ctypes.CDLL) -> None:
     abi = library.sockeye_abi()
     if abi != ABI:
         raise ImportError(f"{library._name} has ABI {abi}, and this package is for ABI {ABI}")
-    for which, mirror in _MAY_GROW.items():
-        size = library.sockeye_struct_size(which)
-        if size < ctypes.sizeof(mirror):
-            raise ImportError(f"{library._name} is too old: its {mirror.__doc__} has {size} bytes, not {ctypes.sizeof(mirror)}")
+    check_sizes(library, _MAY_GROW)
     for which, expected in _EXACT.items():
         size = library.sockeye_struct_size(which)
         if size != expected:
@@ -251,8 +257,8 @@ _path = _find()
 lib = ctypes.PyDLL(_path)
 #: The same for calls that may wait.
 waiting = ctypes.CDLL(_path)
-_declare(lib, {**_FUNCTIONS, "sockeye_queue_poll_packed": _WAITING["sockeye_queue_poll_packed"]})
-_declare(waiting, _WAITING)
+declare(lib, {**_FUNCTIONS, "sockeye_queue_poll_packed": _WAITING["sockeye_queue_poll_packed"]})
+declare(waiting, _WAITING)
 _check(lib)
 
 

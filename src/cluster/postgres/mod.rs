@@ -30,6 +30,7 @@ use self::statements::Notice;
 use self::table::Table;
 use super::broker::{Broker, Heard, Link, Lost, Member};
 use super::connect;
+use super::emitter::Emitter;
 use super::node::Settings;
 use super::outgoing::Publication;
 use super::subscriptions::Change;
@@ -51,16 +52,27 @@ struct Postgres {
 
 /// The kind `postgres`, with its options as a JSON object.
 pub fn start(server: &Arc<Server>, json: &str) -> Result<(), Error> {
-    let options = Options::from_json(json)?;
+    let (options, broker) = parts(json)?;
     let settings = Settings {
         kind: "postgres",
         requests_timeout_ms: options.requests_timeout,
         publish_queue_bytes: options.publish_queue_bytes as usize,
     };
+    connect::start(server, settings, Box::new(format::Postgres::new(&options)), broker)
+}
+
+/// An emitter to servers with `postgres`.
+pub fn emitter(json: &str) -> Result<Emitter, Error> {
+    let (options, broker) = parts(json)?;
+    Emitter::start(Box::new(format::Postgres::new(&options)), broker, options.publish_queue_bytes)
+}
+
+fn parts(json: &str) -> Result<(Options, Postgres), Error> {
+    let options = Options::from_json(json)?;
     let table = Arc::new(Table::new(&options.table_name)?);
     let place = Place::new(&options.url, &options.tls)?;
     let broker = Postgres { place, table, cleanup_ms: options.cleanup_interval };
-    connect::start(server, settings, Box::new(format::Postgres::new(&options)), broker)
+    Ok((options, broker))
 }
 
 impl Broker for Postgres {

@@ -1,0 +1,176 @@
+/**
+ * The emitter of bindings/node in a cluster over Redis of an official server and a testbed: everything that it can say, what it waits for,
+ * and what it tells of what is lost.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+
+import { createClient } from "redis";
+
+import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
+import { ROOT, startProgram, startTestbed } from "./support/process.js";
+import { killAll, startRedis } from "./support/redis.js";
+
+const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
+const BINDING = path.join(ROOT, "bindings/node");
+const { Emitter } = createRequire(import.meta.url)(BINDING);
+const bytes = (...list) => Buffer.from(list);
+
+let redis;
+before(async () => (redis = await startRedis()));
+after(killAll);
+
+describe("an emitter in a cluster", () => {
+  let servers, opened, clients, saw, emitter;
+  before(async () => {
+    const env = { ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "emitted" };
+    servers = await Promise.all([
+      startTestbed({ ...env, SERVER_NAME: "ours" }),
+      startProgram(process.execPath, [OFFICIAL], { ...env, SERVER_NAME: "official" }, { readyPath: "/socket.io/?EIO=4&transport=polling" }),
+    ]);
+    emitter = new Emitter({ kind: "redis", url: redis.url, key: "emitted" });
+  });
+  after(async () => {
+    await emitter.close();
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+
+  for (const nsp of ["/", "/custom"]) {
+    describe(`of namespace ${nsp}`, () => {
+      let to;
+      beforeEach(async () => {
+        to = emitter.of(nsp);
+        opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
+        const auth = (index) => ({ auth: { rooms: [`room-${index}`, "all"] } });
+        clients = await Promise.all(opened.map((each, index) => each.connect(nsp, auth(index))));
+        saw = clients.map(record);
+      });
+      afterEach(() => opened.forEach((each) => each.closeAll()));
+
+      /** What each client has received once it is as much as expected; a moment more shows whether there is too much. */
+      async function received(...expected) {
+        await eventually(() => saw.every((events, index) => events.length >= expected[index].length)).catch(() => {});
+        await sleep(50);
+        assert.deepEqual(saw, expected);
+      }
+
+      test("emits to all, text and binary", async () => {
+        const args = [1, -1.5, "\u20ac\n", null, { a: [{}] }, bytes(1, 2, 3), { deep: [bytes()] }];
+        assert.equal(to.emit("hello", ...args), true);
+        to.emit("bare");
+        const expected = [["hello", ...args], ["bare"]];
+        await received(expected, expected);
+      });
+
+      test("emits to rooms, but not to others, with flags", async () => {
+        to.to("room-0").emit("one");
+        to.to(["room-0", "room-1"]).except("room-1").emit("two");
+        to.except("room-0").emit("except");
+        to.in(clients[1].id).emit("id");
+        to.to("no room").emit("nobody");
+        await received([["one"], ["two"]], [["except"], ["id"]]);
+        to.compress(false).to("all").volatile.emit("flags");
+        await received([["one"], ["two"], ["flags"]], [["except"], ["id"], ["flags"]]);
+      });
+
+      test("moves and disconnects sockets", async () => {
+        const inside = async (room) => (await cmd(clients[0], "fetchSockets", { nsp, to: [room] })).map(({ id }) => id).sort();
+        to.in("all").socketsJoin(["new", "newer"]);
+        await eventually(async () => (await inside("new")).length === 2);
+        to.to("room-1").socketsLeave("new");
+        await eventually(async () => (await inside("new")).join() === clients[0].id);
+        assert.equal((await inside("newer")).length, 2);
+        const gone = event(clients[1], "disconnect");
+        to.in("room-1").disconnectSockets(true);
+        await gone;
+        assert.ok(clients[0].connected);
+      });
+
+      test("speaks to the servers", async () => {
+        to.serverSideEmit("sse", 1, { a: null }, "x");
+        for (const client of clients) {
+          const log = [];
+          await eventually(async () => log.push(...(await cmd(client, "log", { nsp }))) > 0);
+          assert.deepEqual(log, [[nsp, "sse", 1, { a: null }, "x"]]);
+        }
+      });
+
+      test("refuses what it cannot do", () => {
+        assert.throws(() => to.emit("connect"), /"connect" is a reserved event name/);
+        assert.throws(() => to.emit("x", () => {}), /Acknowledgements are not supported/);
+        assert.throws(() => to.serverSideEmit("x", () => {}), /Acknowledgements are not supported/);
+        assert.throws(() => to.emit("x", 1n), TypeError);
+      });
+    });
+  }
+
+  test("flushes, and tells what became of it", async () => {
+    const before = emitter.state;
+    for (let i = 0; i < 1000; i++) emitter.to("nobody").emit("x", i);
+    await emitter.flush();
+    const { up, waiting, published, dropped, unconfirmed, downs } = emitter.state;
+    assert.deepEqual([up, waiting, published - before.published, dropped, unconfirmed, downs], [true, 0, 1000, 0, 0, 0]);
+  });
+
+  test("takes the address of a client of Redis", async () => {
+    const client = createClient({ url: redis.url });
+    const other = new Emitter(client, { key: "emitted" });
+    opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
+    saw = await Promise.all(opened.map(async (each) => record(await each.connect("/"))));
+    other.emit("by client");
+    await other.close();
+    await eventually(() => saw.every((events) => events.length === 1));
+    opened.forEach((each) => each.closeAll());
+  });
+});
+
+describe("an emitter without a broker", () => {
+  test("waits, is full at some time, and is told why", async () => {
+    const emitter = new Emitter("redis://user:s3cret@127.0.0.1:1", { publishQueueBytes: 65536 });
+    assert.throws(() => {
+      for (let i = 0; i < 5000; i++) emitter.emit("x");
+    }, { code: "SOCKEYE_ERR_FULL" });
+    await eventually(() => emitter.state.downs === 1);
+    const { up, waiting, dropped, error } = emitter.state;
+    assert.ok(!up && waiting > 100 && dropped === 1 && error !== "" && !error.includes("s3cret"), error);
+    await assert.rejects(emitter.flush(20), { code: "SOCKEYE_ERR_TIMEOUT" });
+    const ends = [emitter.flush(10_000), emitter.close(20)];
+    await Promise.all(ends.map((end) => assert.rejects(end, { code: "SOCKEYE_ERR_CLOSED" })));
+    assert.throws(() => emitter.emit("x"), { code: "SOCKEYE_ERR_CLOSED" });
+    assert.throws(() => emitter.state, { code: "SOCKEYE_ERR_CLOSED" });
+  });
+
+  test("refuses options that are wrong", () => {
+    assert.throws(() => new Emitter({ url: redis.url, keyy: 1 }), /keyy/);
+    assert.throws(() => new Emitter({ kind: "carrier-pigeon", url: redis.url }), /carrier-pigeon/);
+    assert.throws(() => new Emitter({}), /give \{ url \}/);
+  });
+
+  test("sends what waits when its broker comes", async () => {
+    const own = await startRedis();
+    await own.kill();
+    const emitter = new Emitter(own.url);
+    emitter.emit("early");
+    await eventually(() => emitter.state.downs === 1);
+    await own.start();
+    await emitter.close(10_000);
+  });
+});
+
+test("a program that ends has said everything", async () => {
+  const subscriber = createClient({ url: redis.url });
+  await subscriber.connect();
+  let heard = 0;
+  await subscriber.subscribe("last#/#", () => heard++);
+  const program = `const { Emitter } = require(${JSON.stringify(BINDING)});
+    const emitter = new Emitter(${JSON.stringify(redis.url)}, { key: "last" });
+    for (let i = 0; i < 100; i++) emitter.emit("x", i);`;
+  const { status, stderr } = spawnSync(process.execPath, ["-e", program], { encoding: "utf8", timeout: 20_000 });
+  assert.equal(status, 0, stderr);
+  await eventually(() => heard === 100);
+  await subscriber.disconnect();
+});
