@@ -94,19 +94,27 @@ class Server(Dispatcher):
 
     def run(self, host: str = "127.0.0.1", port: int = 5000, app: Any = None, static_files: Optional[dict[str, Any]] = None) -> None:
         """Serves until Ctrl-C or SIGTERM, and shuts down in order. In another thread than the main one: until `shutdown`."""
-        self.start(host, port, app, static_files)
         before: dict[int, Any] = {}
+        asked: list[int] = []
+        waits = False
 
         def end(number: int, frame: Any) -> None:
-            raise KeyboardInterrupt
+            asked.append(number)
+            if waits:
+                raise KeyboardInterrupt
 
         try:
+            # Before it listens: who sees it answer may end it at once.
             if threading.current_thread() is threading.main_thread():
                 before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-            self.wait()
+            self.start(host, port, app, static_files)
+            waits = True
+            if not asked:
+                self.wait()
         except KeyboardInterrupt:
             pass
         finally:
+            waits = False
             for number, handler in before.items():
                 signal.signal(number, handler)
             self.shutdown()

@@ -65,6 +65,25 @@ def test_run_ends_in_order_on_a_signal_with_a_client_connected(kind, number, con
     eventually(lambda: not client.connected)
 
 
+@pytest.mark.parametrize("kind", ["AsyncServer", "Server"])
+def test_a_signal_that_comes_as_soon_as_it_listens_is_not_lost(kind):
+    text = f"""
+import os, signal, sockeye_io
+sio = sockeye_io.{kind}()
+from sockeye_io._engine import Engine
+listen = Engine.listen
+def listen_and_be_ended(self, host, port):
+    bound = listen(self, host, port)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return bound
+Engine.listen = listen_and_be_ended
+sio.run(port=0)
+print("ended", sio._engine.is_open)
+"""
+    ended = script(text)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ended False\n", "")
+
+
 def connect_to(connect, port):
     import socketio
 
