@@ -38,7 +38,7 @@ FILL = sed -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' -e 's|@
 install:
 	@test -f $(LIB)/libsockeye.a || { echo "nothing is built yet: run make first" >&2; exit 1; }
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 include/sockeye.h include/sockeye.hpp include/sockeye_emitter.hpp $(DESTDIR)$(INCLUDEDIR)/
+	install -m 644 include/*.h include/*.hpp $(DESTDIR)$(INCLUDEDIR)/
 	install -m 644 $(LIB)/libsockeye.a $(DESTDIR)$(LIBDIR)/
 	install -m 755 $(LIB)/libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
 	ln -sf libsockeye.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsockeye.so.$(ABI)
@@ -54,15 +54,15 @@ target/examples/%: examples/c/%.c include/sockeye.h | lib
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
-target/examples/chat-cpp: examples/cpp/chat.cpp include/sockeye.hpp include/sockeye.h | lib
+target/examples/chat-cpp: examples/cpp/chat.cpp $(wildcard include/*) | lib
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
-target/examples/emit: examples/cpp/emit.cpp include/sockeye_emitter.hpp include/sockeye.hpp include/sockeye.h | lib
+target/examples/emit: examples/cpp/emit.cpp $(wildcard include/*) | lib
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
-target/examples/beast: examples/cpp/beast.cpp include/sockeye.hpp include/sockeye.h | lib
+target/examples/beast: examples/cpp/beast.cpp $(wildcard include/*) | lib
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CFLAGS) $(WARNINGS) -Iinclude -o $@ $< $(LIB)/libsockeye.a $(SYSTEM_LIBS)
 
