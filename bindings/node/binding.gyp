@@ -7,10 +7,10 @@
   "targets": [
     {
       "target_name": "sockeye",
-      "sources": ["src/addon.c", "src/engine.c", "src/submit.c", "src/guest.c", "src/values.c", "src/cluster.c", "src/emitter.c"],
+      "sources": ["src/addon.c", "src/engine.c", "src/submit.c", "src/guest.c", "src/values.c", "src/cluster.c", "src/emitter.c", "src/door.c"],
       "include_dirs": ["<(sockeye_include)"],
       "libraries": ["<(sockeye_library)", "-lpthread", "-ldl", "-lm"],
-      "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+      "cflags": ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
       "ldflags": ["-Wl,--exclude-libs,ALL"]
     }
   ]

@@ -59,7 +59,7 @@ class Client {
     this.sockets = NONE;
     this.transport = undefined;
     this.upgraded = false;
-    this.issued = Date.now();
+    this.issued = 0;
     this._request = request;
     /** The first of its sockets, which knows the handshake; before there is one, the handshake as JSON. */
     this._first = undefined;

@@ -5,6 +5,7 @@ const { EventEmitter } = require("node:events");
 const { native } = require("./native");
 const { Core } = require("./core");
 const { Guests } = require("./guests");
+const { standAtTheDoor } = require("./door");
 const { GUEST_HEADER } = require("./client");
 const { engineOptions, dynamicCors } = require("./options");
 
@@ -22,6 +23,9 @@ const DEFAULTS = {
 
 /** How long what is queued may take to be sent when the server closes. */
 const CLOSE_GRACE_MS = 1000;
+
+/** Sockets from which on handshakes are taken at the door: fewer cost nothing worth it, and come in the order of their connections. */
+const DIVERT_FROM = 64;
 
 const FORBIDDEN = 403;
 const FORBIDDEN_CODE = 4;
@@ -48,6 +52,7 @@ class Engine extends EventEmitter {
     this.guests = new Guests(this.core, this.opts.maxHttpBufferSize, (...answer) => this.onAnswer(...answer));
     this.met = host.met;
     this.handshakes = 0;
+    this.divertFrom = DIVERT_FROM;
     if (opts.cors && dynamicCors(opts.cors)) this.use(require("cors")(opts.cors));
   }
 
@@ -149,7 +154,17 @@ class Engine extends EventEmitter {
       if (req.url.startsWith(path)) this.handleUpgrade(req, socket, head);
       else if (opts.destroyUpgrade !== false) abandonLater(socket, opts.destroyUpgradeTimeout ?? 1000);
     });
+    standAtTheDoor(httpServer, (fd) => httpServer.listenerCount("upgrade") === 1 && this.divert(fd, path));
     httpServer.on("close", () => this.close());
+  }
+
+  /** Takes a WebSocket handshake that no code of the program's wants to see; true if it did. */
+  divert(fd, path) {
+    const { handle } = this.core;
+    if (handle === null || this.core.socketCount < this.divertFrom || this.opts.allowRequest || this.middlewares.length !== 0) return false;
+    if (!native.divert(handle, fd, path, this.handshakes + 1)) return false;
+    this.handshakes++;
+    return true;
   }
 
   pathOf(opts) {

@@ -288,7 +288,9 @@ class Server extends EventEmitter {
         if (client.sockets.length === 0 && now - client.issued > this._connectTimeout) this._clients.delete(old);
       }
     }
-    this._clients.set(number, new Client(this, this._core, number, req));
+    const client = new Client(this, this._core, number, req);
+    client.issued = now;
+    this._clients.set(number, client);
   }
 }
 

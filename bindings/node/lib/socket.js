@@ -6,6 +6,7 @@
 const { EventEmitter } = require("node:events");
 const { BroadcastOperator, RESERVED_EVENTS } = require("./broadcast-operator");
 const { SocketAck } = require("./acks");
+const { Listeners } = require("./listeners");
 const { CLOSE } = require("./native");
 
 const superEmit = EventEmitter.prototype.emit;
@@ -27,6 +28,7 @@ class Socket extends EventEmitter {
   /** `info`: the id, the number of the transport, and the handshake as JSON. */
   constructor(nsp, client, ids, info) {
     super();
+    this._events = new Listeners();
     this.nsp = nsp;
     this.client = client;
     this.id = info[0];

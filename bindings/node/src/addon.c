@@ -95,6 +95,7 @@ NAPI_MODULE_INIT()
     engine_exports(env, exports);
     submit_exports(env, exports);
     guest_exports(env, exports);
+    door_exports(env, exports);
     cluster_exports(env, exports);
     emitter_exports(env, exports);
     return exports;

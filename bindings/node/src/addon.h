@@ -90,6 +90,7 @@ napi_value outcome(napi_env env, sockeye_result result);
 void engine_exports(napi_env env, napi_value exports);
 void submit_exports(napi_env env, napi_value exports);
 void guest_exports(napi_env env, napi_value exports);
+void door_exports(napi_env env, napi_value exports);
 void cluster_exports(napi_env env, napi_value exports);
 void emitter_exports(napi_env env, napi_value exports);
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);

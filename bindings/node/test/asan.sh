@@ -21,7 +21,7 @@ rm -rf "$copy"
 mkdir -p "$copy/build/Release"
 cp -r "$here/lib" "$here/test" "$here/index.js" "$here/package.json" "$copy/"
 ln -s "$here/node_modules" "$copy/node_modules"
-"$cc" -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter -shared -fPIC \
+"$cc" -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter -shared -fPIC \
     -I"$headers" -I"$root/include" -o "$copy/build/Release/sockeye.node" "$here"/src/*.c "$lib/libsockeye.a" -lpthread -ldl -lm
 
 reports=$copy/reports
@@ -37,7 +37,7 @@ under_asan() {
 
 failed=0
 cd "$copy"
-for file in messaging guest handlers tls; do
+for file in messaging guest handlers tls door; do
     under_asan 0 node --test --test-reporter=dot "test/$file.test.js" || failed=1
 done
 (cd "$root/tests/clients/node" && TESTBED="$copy/test/asan-testbed" && export TESTBED DELIVERIES=poll &&
