@@ -103,7 +103,12 @@ impl Shard {
 
     /// Takes in what other threads handed over.
     pub fn take_arrivals(&mut self) {
-        for arrival in self.peers.inbox(self.index).take() {
+        let arrivals = self.peers.inbox(self.index).take();
+        if !arrivals.is_empty() {
+            // What the host decided before it handed over a request comes before the request.
+            self.carry_out_commands();
+        }
+        for arrival in arrivals {
             // A stream that cannot be registered is closed by its drop; its peer sees that.
             if let Ok(stream) = arrival.stream.attach() {
                 self.add_connection(stream, arrival.permit, arrival.input, arrival.deadline_ms);

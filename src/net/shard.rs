@@ -393,7 +393,7 @@ impl Shard {
 
     // ---- commands, timers, events ---------------------------------------------------------------------------------
 
-    fn carry_out_commands(&mut self) {
+    pub fn carry_out_commands(&mut self) {
         let mut commands = Vec::new();
         self.mailbox.take_commands(&mut commands);
         for command in commands {
