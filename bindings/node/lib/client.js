@@ -8,9 +8,6 @@ const { CLOSE } = require("./native");
 /** The header by which a handshake is found again among the requests that this process passed on. */
 const GUEST_HEADER = "x-sockeye-guest";
 
-/** No sockets. */
-const NONE = Object.freeze([]);
-
 const TRANSPORTS = { 1: "polling", 2: "websocket" };
 
 /** `conn`: Engine.IO's socket. */
@@ -55,16 +52,17 @@ class Client {
     this.server = server;
     this.core = core;
     this.number = number;
-    /** Mostly one. */
-    this.sockets = NONE;
     this.transport = undefined;
-    this.upgraded = false;
-    this.issued = 0;
-    this._request = request;
     /** The first of its sockets, which knows the handshake; before there is one, the handshake as JSON. */
     this._first = undefined;
-    this._json = undefined;
-    this._conn = undefined;
+    if (request !== undefined) this._request = request;
+  }
+
+  /** Those that have not left; mostly one. */
+  get sockets() {
+    const { _first, _others } = this;
+    const first = typeof _first === "object" && !_first._gone ? [_first] : [];
+    return _others === undefined ? first : [...first, ..._others];
   }
 
   get id() {
@@ -83,11 +81,11 @@ class Client {
   /** Its first socket is to come: `info` is as for Socket. */
   _met(info) {
     this.transport = TRANSPORTS[info[1]];
-    this._json = info[2];
+    this._first = info[2];
   }
 
   _handshake() {
-    return this._first === undefined ? this._describe(this._json) : this._first.handshake;
+    return typeof this._first === "string" ? this._describe(this._first) : this._first.handshake;
   }
 
   /** The handshake from its JSON. The official server describes the request that it has; one that was deleted is described as nothing. */
@@ -101,15 +99,13 @@ class Client {
   }
 
   _add(socket) {
-    this._first ??= socket;
-    this._json = undefined;
-    // Exactly as long as needed: a list that grows makes room for many, and there is one for each client.
-    this.sockets = this.sockets.length === 0 ? [socket] : [...this.sockets, socket];
+    if (typeof this._first === "string") this._first = socket;
+    else (this._others ??= []).push(socket);
   }
 
   /** `reason` is given when a socket left or its client did, and empty when the program took too long to decide. */
   _remove(socket, reason) {
-    this.sockets = this.sockets.filter((known) => known !== socket);
+    if (this._others !== undefined) this._others = this._others.filter((known) => known !== socket);
     if (this.sockets.length !== 0) return;
     this.server._clients.delete(this.number);
     if (!reason || reason.endsWith("namespace disconnect") || this._conn === undefined) return;
@@ -134,7 +130,7 @@ class Client {
   _disconnect(first = this.sockets[0]) {
     if (first === undefined) return;
     this.core.outbox.disconnect(first, CLOSE.TRANSPORT);
-    for (const socket of this.sockets.slice()) socket._onclose("server namespace disconnect");
+    for (const socket of this.sockets) socket._onclose("server namespace disconnect");
     if (this._conn !== undefined) {
       this._conn.readyState = "closed";
       this._conn.emit("close", "forced close");
@@ -145,6 +141,9 @@ class Client {
     if (this.sockets.length !== 0) this.sockets[0]._closeTransport();
   }
 }
+
+// What few clients have is no field of each.
+Object.assign(Client.prototype, { upgraded: false, issued: 0, _request: undefined, _others: undefined, _conn: undefined });
 
 /** What programs read of the first request. */
 function requestOf(handshake) {

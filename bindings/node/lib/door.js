@@ -15,10 +15,16 @@ function standAtTheDoor(httpServer, take) {
     const onconnection = handle?.onconnection;
     if (typeof onconnection !== "function") return;
     handle.onconnection = function (failed, connection) {
-      const fd = failed ? -1 : connection?.fd;
+      const pass = () => Reflect.apply(onconnection, this, [failed, connection]);
       // One listener is the server itself.
-      if (fd >= 0 && httpServer.listenerCount("connection") === 1 && take(fd)) connection.close();
-      else Reflect.apply(onconnection, this, arguments);
+      if (failed || !(connection?.fd >= 0) || httpServer.listenerCount("connection") !== 1) return pass();
+      const look = (again) => {
+        const found = take(connection.fd);
+        if (found > 0 || httpServer._handle !== handle) connection.close();
+        else if (found < 0 && again) setImmediate(look, false);
+        else pass();
+      };
+      look(true);
     };
   };
   if (httpServer.listening) stand();

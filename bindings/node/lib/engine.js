@@ -154,17 +154,17 @@ class Engine extends EventEmitter {
       if (req.url.startsWith(path)) this.handleUpgrade(req, socket, head);
       else if (opts.destroyUpgrade !== false) abandonLater(socket, opts.destroyUpgradeTimeout ?? 1000);
     });
-    standAtTheDoor(httpServer, (fd) => httpServer.listenerCount("upgrade") === 1 && this.divert(fd, path));
+    standAtTheDoor(httpServer, (fd) => (httpServer.listenerCount("upgrade") === 1 ? this.divert(fd, path) : 0));
     httpServer.on("close", () => this.close());
   }
 
-  /** Takes a WebSocket handshake that no code of the program's wants to see; true if it did. */
+  /** Takes a WebSocket handshake that no code of the program's wants to see; what it gives is as for `standAtTheDoor`. */
   divert(fd, path) {
     const { handle } = this.core;
-    if (handle === null || this.core.socketCount < this.divertFrom || this.opts.allowRequest || this.middlewares.length !== 0) return false;
-    if (!native.divert(handle, fd, path, this.handshakes + 1)) return false;
-    this.handshakes++;
-    return true;
+    if (handle === null || this.core.socketCount < this.divertFrom || this.opts.allowRequest || this.middlewares.length !== 0) return 0;
+    const found = native.divert(handle, fd, path, this.handshakes + 1);
+    if (found > 0) this.handshakes++;
+    return found;
   }
 
   pathOf(opts) {

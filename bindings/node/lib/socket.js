@@ -37,16 +37,8 @@ class Socket extends EventEmitter {
     this._high = ids.high;
     /** As JSON until somebody asks for it. */
     this._handshake = info[2];
-    this._data = undefined;
-    this._rooms = undefined; // but for its own
-    this._inOwn = true;
-    this._flags = undefined;
-    this._fns = undefined;
-    this._anyListeners = undefined;
-    this._anyOutgoingListeners = undefined;
     /** What was emitted before the socket was admitted. */
     this._early = [];
-    this._gone = false;
   }
 
   get recovered() {
@@ -351,6 +343,18 @@ class Socket extends EventEmitter {
     this.client.core.outbox.disconnect(this, CLOSE.SILENT);
   }
 }
+
+// What few sockets have is no field of each. `_rooms` is without its own.
+Object.assign(Socket.prototype, {
+  _data: undefined,
+  _rooms: undefined,
+  _inOwn: true,
+  _flags: undefined,
+  _fns: undefined,
+  _anyListeners: undefined,
+  _anyOutgoingListeners: undefined,
+  _gone: false,
+});
 
 function without(listeners, listener) {
   if (listeners === undefined) return undefined;

@@ -4,6 +4,7 @@
  * is already there of a new connection is looked at, and taken only if it is a whole handshake of the engine's; all else stays unread. */
 #include "addon.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,10 +42,11 @@ static sockeye_result hand_over(struct host *host, int of, const char *taken, si
     return result;
 }
 
-/* divert(engine, descriptor, path, number) → whether the connection is not Node's any more: the caller closes its descriptor */
+/* divert(engine, descriptor, path, number) → 1 if the connection is not Node's any more, and the caller is to close its descriptor; 0 if it
+ * is Node's; -1 if nothing has come yet */
 static napi_value divert(napi_env env, napi_callback_info info)
 {
-    napi_value args[4], diverted;
+    napi_value args[4];
     struct host *host;
     char text[HEAD_MAX + GUEST_LINE_MAX + 1], path[256];
     size_t path_len = 0;
@@ -52,25 +54,23 @@ static napi_value divert(napi_env env, napi_callback_info info)
         return NULL;
     int fd = (int)number_of(env, args[1]);
     uint32_t guest = number_of(env, args[3]);
-    napi_get_boolean(env, false, &diverted);
     if (napi_get_value_string_latin1(env, args[2], path, sizeof path, &path_len) != napi_ok || path_len + 1 >= sizeof path)
-        return diverted;
+        return number(env, 0);
     ssize_t len = recv(fd, text, HEAD_MAX, MSG_PEEK | MSG_DONTWAIT);
     if (len <= 0)
-        return diverted;
+        return number(env, len < 0 && errno == EAGAIN ? -1 : 0);
     text[len] = 0;
     size_t head_len = handshake_len(text, (size_t)len, path, path_len);
     if (head_len == 0)
-        return diverted;
-    napi_get_boolean(env, true, &diverted);
+        return number(env, 0);
     if (recv(fd, text, (size_t)len, MSG_DONTWAIT) != len)
-        return diverted; /* it broke */
+        return number(env, 1); /* it broke */
     char line[GUEST_LINE_MAX];
     size_t line_len = (size_t)snprintf(line, sizeof line, GUEST_HEADER ": %u\r\n", guest);
     memmove(text + head_len - 2 + line_len, text + head_len - 2, (size_t)len - head_len + 2);
     memcpy(text + head_len - 2, line, line_len);
     hand_over(host, fd, text, (size_t)len + line_len);
-    return diverted;
+    return number(env, 1);
 }
 
 void door_exports(napi_env env, napi_value exports)
