@@ -45,6 +45,14 @@ function redisUrl(options) {
   return `${tls ? "rediss" : "redis"}://${credentials(user, password)}${hostOf(host)}:${port}${db ? "/" + db : ""}`;
 }
 
+/** Where a pool of the package `pg` connects to. */
+function postgresUrl({ connectionString, host, port = 5432, user, password, database, ssl }) {
+  if (connectionString) return connectionString;
+  if (typeof password === "function") throw new Error("a password that is a function cannot be used: give a url");
+  const query = ssl ? "?sslmode=require" : "";
+  return `postgres://${credentials(user, password)}${hostOf(host)}:${port}/${encoded(database ?? user ?? "")}${query}`;
+}
+
 /** The connection's options of a URL, an object with `url`, or a client. */
 function connection(client, urlOf, what) {
   if (typeof client === "string") return { url: client };
@@ -61,8 +69,14 @@ function connection(client, urlOf, what) {
 }
 
 const ofRedis = (client) => connection(client, redisUrl, "client of Redis");
+const ofPostgres = (pool) => connection(pool, postgresUrl, "pool of PostgreSQL");
 
 /** As of `@socket.io/redis-adapter`: both clients connect to the same. */
 const createAdapter = (pubClient, _subClient, opts) => new Cluster("redis", { ...ofRedis(pubClient), ...opts });
+const createShardedAdapter = (pubClient, _subClient, opts) => new Cluster("sharded-redis", { ...ofRedis(pubClient), ...opts });
+/** As of `@socket.io/redis-streams-adapter`. */
+const createStreamsAdapter = (client, opts) => new Cluster("redis-streams", { ...ofRedis(client), ...opts });
+/** As of `@socket.io/postgres-adapter`. */
+const createPostgresAdapter = (pool, opts) => new Cluster("postgres", { ...ofPostgres(pool), ...opts });
 
-module.exports = { clusterOf, createAdapter, ofRedis };
+module.exports = { clusterOf, createAdapter, createShardedAdapter, createStreamsAdapter, createPostgresAdapter, ofRedis, ofPostgres };

@@ -176,3 +176,20 @@ test("options that are wrong are named, and passwords are not shown", async () =
   await assert.rejects(start({ url: secret }), /adapter.kind is missing/);
   assert.throws(() => createAdapter({}), /cannot be told: give \{ url \}/);
 });
+
+test("the packages that stand for official ones take the addresses of their clients", () => {
+  const { createShardedAdapter } = require("../lib/packages/redis-adapter");
+  const streams = require("../lib/packages/redis-streams-adapter");
+  const postgres = require("../lib/packages/postgres-adapter");
+  const url = (cluster) => [cluster.kind, cluster.options.url];
+  const redis = { options: { host: "::1", port: 1, username: "u", password: "p@", db: 2, tls: {} } };
+  assert.deepEqual(url(createShardedAdapter(redis, redis)), ["sharded-redis", "rediss://u:p%40@[::1]:1/2"]);
+  assert.deepEqual(url(createShardedAdapter({ options: { path: "/tmp/r", password: "x" } })), ["sharded-redis", "redis+unix:///tmp/r?pass=x"]);
+  const sentinel = createAdapter({ options: { name: "mymaster", password: "x", sentinels: [{ host: "s", port: 5 }, { host: "t" }] } });
+  assert.deepEqual([sentinel.options.url, sentinel.options.sentinels], ["redis://:x@mymaster", ["redis://s:5", "redis://t:26379"]]);
+  assert.deepEqual(streams.createAdapter("redis://x", { maxLen: 5 }).options, { url: "redis://x", maxLen: 5 });
+  assert.deepEqual(url(postgres.createAdapter({ options: { connectionString: "postgres://x/y" } })), ["postgres", "postgres://x/y"]);
+  const pool = { options: { host: "h", user: "u", password: "p@", database: "d", ssl: true } };
+  assert.deepEqual(url(postgres.createAdapter(pool, { channelPrefix: "mine" })), ["postgres", "postgres://u:p%40@h:5432/d?sslmode=require"]);
+  assert.throws(() => postgres.createAdapter({ options: { password: () => "x" } }), /give a url/);
+});

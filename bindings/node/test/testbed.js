@@ -7,7 +7,7 @@ const { createServer } = require("node:http");
 const { Server } = require("..");
 
 /** Variables of features that this binding does not have (yet). */
-const MISSING = ["ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "DATABASE_URL", "ADMIN", "TLS_CERT", "WT", "METRICS_PATH"];
+const MISSING = ["ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "ADMIN", "TLS_CERT", "WT", "METRICS_PATH"];
 
 /** Names of what LIMITS gives by number, as sockeye.h has it. */
 const POLICIES = {
@@ -76,19 +76,34 @@ function options() {
   };
 }
 
+/** ADAPTER_PREFIX under the names that each kind has for it. */
+const PREFIXES = {
+  redis: (prefix) => ({ key: prefix }),
+  "sharded-redis": (prefix) => ({ channelPrefix: prefix }),
+  "redis-streams": (prefix) => ({ channelPrefix: prefix, streamName: prefix, sessionKeyPrefix: prefix && `${prefix}:session:` }),
+  postgres: (prefix) => ({
+    channelPrefix: prefix,
+    heartbeatInterval: integer("HEARTBEAT_INTERVAL"),
+    heartbeatTimeout: integer("HEARTBEAT_TIMEOUT"),
+    cleanupInterval: integer("CLEANUP_INTERVAL"),
+  }),
+};
+
 /** The adapter, if it is another than that of the memory. */
 function adapter() {
   const kind = env.ADAPTER ?? "memory";
   if (kind === "memory") return undefined;
-  if (kind !== "redis") stop(`ADAPTER=${kind}: not in this binding`);
-  const specific = env.SPECIFIC_RESPONSE_CHANNEL === "1";
+  if (!Object.hasOwn(PREFIXES, kind)) stop(`ADAPTER=${kind}: not known`);
+  const postgres = kind === "postgres";
   return {
     kind,
-    url: env.REDIS_URL ?? "redis://127.0.0.1:6379",
+    url: postgres ? env.DATABASE_URL ?? "postgres://127.0.0.1:5432" : env.REDIS_URL ?? "redis://127.0.0.1:6379",
     sentinels: env.REDIS_SENTINEL ? [env.REDIS_SENTINEL] : undefined,
-    key: env.ADAPTER_PREFIX,
+    ...PREFIXES[kind](env.ADAPTER_PREFIX),
+    subscriptionMode: env.SUBSCRIPTION_MODE,
     requestsTimeout: integer("REQUESTS_TIMEOUT"),
-    publishOnSpecificResponseChannel: specific || undefined,
+    publishOnSpecificResponseChannel: env.SPECIFIC_RESPONSE_CHANNEL === "1" || undefined,
+    ...json("ADAPTER_OPTIONS"),
   };
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import pathlib
 import re
@@ -29,6 +30,11 @@ NUMBERS = {"PING_INTERVAL": "pingInterval", "PING_TIMEOUT": "pingTimeout", "CONN
            "UPGRADE_TIMEOUT": "upgradeTimeout", "MAX_HTTP_BUFFER_SIZE": "maxHttpBufferSize", "SHARDS": "shards"}  # fmt: skip
 FLAGS = {"ALLOW_UPGRADES": "allowUpgrades", "TRAILING_SLASH": "addTrailingSlash", "HTTP_COMPRESSION": "httpCompression"}
 TEXTS = {"SIO_PATH": "path", "METRICS_PATH": "metricsPath", "CLIENT_DIR": "clientDir"}
+# ADAPTER_PREFIX, under the names that each kind of adapter has for it.
+PREFIXES = {"redis": {"key": "{}"}, "sharded-redis": {"channelPrefix": "{}"}, "postgres": {"channelPrefix": "{}"},
+            "redis-streams": {"channelPrefix": "{}", "streamName": "{}", "sessionKeyPrefix": "{}:session:"}}  # fmt: skip
+CLUSTER_NUMBERS = {"REQUESTS_TIMEOUT": "requestsTimeout", "HEARTBEAT_INTERVAL": "heartbeatInterval", "HEARTBEAT_TIMEOUT": "heartbeatTimeout",
+                   "CLEANUP_INTERVAL": "cleanupInterval"}  # fmt: skip
 LATER = ("ENGINE_ONLY", "ALLOW_EIO3", "PMD", "RECOVERY", "PARSER", "ADMIN", "TLS_CERT", "WT", "LIMITS", "COOKIE")
 
 
@@ -67,17 +73,23 @@ def manager():
     kind = os.environ.get("ADAPTER") or "memory"
     if kind == "memory":
         return None
-    if kind != "redis":
-        fail(f"ADAPTER={kind}: the Python testbed does not have it")
-    made = {}
+    if kind not in PREFIXES:
+        fail(f"ADAPTER={kind}: not known")
+    url, otherwise = ("DATABASE_URL", "postgres://127.0.0.1:5432") if kind == "postgres" else ("REDIS_URL", "redis://127.0.0.1:6379")
+    made = {"kind": kind, "url": os.environ.get(url) or otherwise, **json.loads(os.environ.get("ADAPTER_OPTIONS") or "{}")}
     if os.environ.get("REDIS_SENTINEL"):
         made["sentinels"] = [os.environ["REDIS_SENTINEL"]]
-    if os.environ.get("REQUESTS_TIMEOUT"):
-        made["requestsTimeout"] = int(os.environ["REQUESTS_TIMEOUT"])
+    for name, option in CLUSTER_NUMBERS.items():
+        if os.environ.get(name) and (kind == "postgres" or name == "REQUESTS_TIMEOUT"):
+            made[option] = int(os.environ[name])
+    if os.environ.get("SUBSCRIPTION_MODE"):
+        made["subscriptionMode"] = os.environ["SUBSCRIPTION_MODE"]
     if os.environ.get("SPECIFIC_RESPONSE_CHANNEL") == "1":
         made["publishOnSpecificResponseChannel"] = True
-    url = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379"
-    return sockeye_io.RedisManager(url, os.environ.get("ADAPTER_PREFIX") or None, **made)
+    prefix = os.environ.get("ADAPTER_PREFIX")
+    if prefix:
+        made.update({option: text.format(prefix) for option, text in PREFIXES[kind].items()})
+    return made
 
 
 class Blocking:

@@ -1,6 +1,6 @@
 /**
- * The emitter of bindings/node in a cluster over Redis of an official server and a testbed: everything that it can say, what it waits for,
- * and what it tells of what is lost.
+ * The emitter of bindings/node in a cluster of an official server and a testbed, over Redis, its sharded channels and PostgreSQL: everything
+ * that it can say, what it waits for, and what it tells of what is lost.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -13,6 +13,7 @@ import { createClient } from "redis";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { ROOT, startProgram, startTestbed } from "./support/process.js";
+import { endAll, startPostgres } from "./support/postgres.js";
 import { killAll, startRedis } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
@@ -20,19 +21,47 @@ const BINDING = path.join(ROOT, "bindings/node");
 const { Emitter } = createRequire(import.meta.url)(BINDING);
 const bytes = (...list) => Buffer.from(list);
 
-let redis;
-before(async () => (redis = await startRedis()));
-after(killAll);
+let redis, postgres;
+before(async () => {
+  redis = await startRedis();
+  postgres = await startPostgres();
+  // The official adapter does not make it, and may be the first.
+  await postgres.query("CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT now(), payload bytea)");
+});
+after(async () => {
+  await killAll();
+  await endAll();
+});
 
-describe("an emitter in a cluster", () => {
+/** How many servers this one knows. */
+async function count(server) {
+  const clients = new Clients(server.url, { transports: ["websocket"] });
+  try {
+    const client = await clients.connect("/custom");
+    return await cmd(client, "serverCount", { nsp: "/custom" });
+  } finally {
+    clients.closeAll();
+  }
+}
+
+/** What the servers are told, and the emitter. */
+const KINDS = {
+  redis: () => [{ REDIS_URL: redis.url }, { url: redis.url, key: "emitted" }],
+  "sharded-redis": () => [{ REDIS_URL: redis.url }, { url: redis.url, channelPrefix: "emitted" }],
+  postgres: () => [{ DATABASE_URL: postgres.url }, { url: postgres.url, channelPrefix: "emitted" }],
+};
+
+for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluster over ${kind}`, () => {
   let servers, opened, clients, saw, emitter;
   before(async () => {
-    const env = { ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "emitted" };
+    const [place, options] = of();
+    const env = { ADAPTER: kind, ADAPTER_PREFIX: "emitted", ...place };
     servers = await Promise.all([
       startTestbed({ ...env, SERVER_NAME: "ours" }),
       startProgram(process.execPath, [OFFICIAL], { ...env, SERVER_NAME: "official" }, { readyPath: "/socket.io/?EIO=4&transport=polling" }),
     ]);
-    emitter = new Emitter({ kind: "redis", url: redis.url, key: "emitted" });
+    emitter = new Emitter({ kind, ...options });
+    await eventually(async () => (await Promise.all(servers.map(count))).every((servers) => servers === 2), 15_000);
   });
   after(async () => {
     await emitter.close();
@@ -61,9 +90,9 @@ describe("an emitter in a cluster", () => {
       test("emits to all, text and binary", async () => {
         const args = [1, -1.5, "\u20ac\n", null, { a: [{}] }, bytes(1, 2, 3), { deep: [bytes()] }];
         assert.equal(to.emit("hello", ...args), true);
+        await received([["hello", ...args]], [["hello", ...args]]);
         to.emit("bare");
-        const expected = [["hello", ...args], ["bare"]];
-        await received(expected, expected);
+        await received([["hello", ...args], ["bare"]], [["hello", ...args], ["bare"]]);
       });
 
       test("emits to rooms, but not to others, with flags", async () => {
@@ -88,6 +117,12 @@ describe("an emitter in a cluster", () => {
         to.in("room-1").disconnectSockets(true);
         await gone;
         assert.ok(clients[0].connected);
+      });
+
+      test("sends what is large", async () => {
+        const [text, binary] = ["x".repeat(100_000), Buffer.alloc(100_000, 7)];
+        to.emit("large", text, binary);
+        await received([["large", text, binary]], [["large", text, binary]]);
       });
 
       test("speaks to the servers", async () => {
@@ -116,7 +151,7 @@ describe("an emitter in a cluster", () => {
     assert.deepEqual([up, waiting, published - before.published, dropped, unconfirmed, downs], [true, 0, 1000, 0, 0, 0]);
   });
 
-  test("takes the address of a client of Redis", async () => {
+  if (kind === "redis") test("takes the address of a client of Redis", async () => {
     const client = createClient({ url: redis.url });
     const other = new Emitter(client, { key: "emitted" });
     opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));

@@ -1,6 +1,6 @@
 // In place of `@socket.io/redis-adapter`.
 "use strict";
 
-const { createAdapter } = require("../cluster");
+const { createAdapter, createShardedAdapter } = require("../cluster");
 
-module.exports = { createAdapter };
+module.exports = { createAdapter, createShardedAdapter };
