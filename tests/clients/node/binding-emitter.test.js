@@ -185,6 +185,29 @@ describe("an emitter without a broker", () => {
     assert.throws(() => new Emitter({}), /give \{ url \}/);
   });
 
+  test("accounts for every message when its broker is killed under load", async () => {
+    const own = await startRedis();
+    const emitter = new Emitter(own.url);
+    let sent = 0;
+    const emitting = setInterval(() => {
+      for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
+    }, 5);
+    await eventually(() => emitter.state.published > 1000);
+    await own.kill();
+    await eventually(() => emitter.state.downs === 1);
+    await own.start();
+    const before = emitter.state.published;
+    await eventually(() => emitter.state.published > before + 1000);
+    clearInterval(emitting);
+    // Of what was on its way it is told, and only of that.
+    await emitter.flush();
+    const { published, unconfirmed, dropped, waiting } = emitter.state;
+    assert.deepEqual([published + unconfirmed, dropped, waiting], [sent, 0, 0]);
+    assert.ok(unconfirmed <= 512, `${unconfirmed} are not confirmed`);
+    console.log(`emitter: ${sent} sent, ${unconfirmed} of them unconfirmed when the broker was killed`);
+    await emitter.close();
+  });
+
   test("sends what waits when its broker comes", async () => {
     const own = await startRedis();
     await own.kill();

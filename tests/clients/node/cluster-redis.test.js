@@ -1,5 +1,6 @@
 /** Clusters over Redis, with the official emitter, and what breaks. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -10,8 +11,10 @@ import { createClient } from "redis";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
-import { startTestbed } from "./support/process.js";
+import { ROOT, startTestbed } from "./support/process.js";
 import { killAll, startRedis, startSentinel } from "./support/redis.js";
+
+const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
 
 let redis, publisher;
 before(async () => {
@@ -49,6 +52,21 @@ everyOperation({
       await eventually(async () => (await cmd(clients[1], "log", { nsp })).length === 1);
       const gone = event(clients[1], "disconnect");
       emitter.in("room-1").disconnectSockets(true);
+      await gone;
+    });
+
+    test("the example in C++ speaks to all, and is told that the broker has it", async () => {
+      const { clients, saw } = context;
+      const emit = (room, ...args) => {
+        const env = { ...process.env, REDIS_URL: redis.url, NSP: nsp, ROOM: room };
+        const { status, stderr } = spawnSync(path.join(EXAMPLES, "emit"), args, { env, encoding: "utf8", timeout: 20_000 });
+        assert.equal(status, 0, stderr);
+      };
+      emit("", "hello", '[1,{"a":"\u20ac"}]');
+      emit("room-1", "one");
+      await received(saw, [[["hello", 1, { a: "\u20ac" }]], [["hello", 1, { a: "\u20ac" }], ["one"]], [["hello", 1, { a: "\u20ac" }]]]);
+      const gone = event(clients[2], "disconnect");
+      emit("room-2", "--disconnect");
       await gone;
     });
   },
