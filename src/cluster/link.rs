@@ -2,7 +2,7 @@
 //! lost. What was accepted meanwhile is published then; what was on its way is the broker's matter, which mostly cannot know more of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +23,7 @@ pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
     let (mut pause, mut told_down) = (PAUSE_FIRST, false);
     let outgoing = member.outgoing();
     while !member.is_over() {
+        let began = Instant::now();
         let (was_up, reason) = match broker.connect(&member).await {
             Ok(mut link) => serve(&*member, &mut link).await,
             Err(reason) => (false, reason),
@@ -30,8 +31,10 @@ pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
         if member.is_over() {
             return;
         }
-        if was_up {
-            (pause, told_down) = (PAUSE_FIRST, false);
+        told_down &= !was_up;
+        // A broker that takes connections and nothing else is not hurried.
+        if was_up && began.elapsed() >= PAUSE_LAST {
+            pause = PAUSE_FIRST;
         }
         if !std::mem::replace(&mut told_down, true) {
             member.down(&reason);
@@ -54,12 +57,19 @@ async fn serve(member: &dyn Member, link: &mut impl Link) -> (bool, String) {
         if link.is_broken() {
             return (is_up, "the connection was closed".to_owned());
         }
-        while !subscriptions.is_told() {
-            if let Err(reason) = link.change(subscriptions.take(CHANGES_MAX)).await {
-                return (is_up, reason);
-            }
+        let changes = subscriptions.take(CHANGES_MAX);
+        if !changes.is_empty()
+            && let Err(reason) = link.change(changes).await
+        {
+            return (is_up, reason);
         }
-        if !std::mem::replace(&mut is_up, true) {
+        // Who publishes hears the answers, and who is counted answers: nothing is published before all is subscribed to that was wanted. Later
+        // the two take turns, so that neither waits for the end of the other.
+        if !is_up {
+            if !subscriptions.is_told() {
+                continue;
+            }
+            is_up = true;
             member.up();
         }
         if let Err(reason) = publish(member, link).await {
@@ -68,7 +78,8 @@ async fn serve(member: &dyn Member, link: &mut impl Link) -> (bool, String) {
         if outgoing.is_closed() && outgoing.is_empty() {
             return (is_up, String::new());
         }
-        let idle = outgoing.is_empty() && timeout(PING_EVERY, outgoing.wake.notified()).await.is_err();
+        let is_idle = outgoing.is_empty() && subscriptions.is_told();
+        let idle = is_idle && timeout(PING_EVERY, outgoing.wake.notified()).await.is_err();
         if idle && let Err(reason) = link.ping().await {
             return (is_up, reason);
         }
