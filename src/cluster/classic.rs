@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::broker::{Heard, Subscription};
 use super::draft::{Answer, Body, Draft, ReturnAddress, Whom};
-use super::format::{Channels, Format, Incoming, Local, Role, Written};
+use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use super::message::{Message, Opts, Room};
 use super::msgpack::{self, Malformed};
 use crate::proto::json;
@@ -56,6 +56,14 @@ impl Format for Classic {
             (Subscription::channel(format!("{response}{uid}#")), Role::Response),
         ];
         Channels { broadcast, request, response, heard }
+    }
+
+    fn marks(&self, _nsp: &str, uid: &str) -> Marks {
+        // A list of three begins a broadcast.
+        let mut packed = vec![0x93];
+        // A `Vec` takes every write.
+        drop(rmp::encode::write_str(&mut packed, uid));
+        Marks { starts: vec![packed, text("{\"uid\":").string(uid).0], ends: Vec::new() }
     }
 
     fn room_of<'a>(&self, local: &Local, heard: &Heard<'a>) -> Option<&'a str> {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::broker::Subscription;
 use super::draft::{Answer, Beat, Draft, Whom};
-use super::format::{Channels, Incoming, Local, Role};
+use super::format::{Channels, Incoming, Local, Marks, Role};
 use super::message::{Message, Opts, Room};
 use super::msgpack::{self, Malformed};
 use crate::proto::json;
@@ -281,6 +281,18 @@ pub fn read_whole<'a>(local: &Local, text: &'a str) -> Result<Option<Incoming<'a
         return Ok(None);
     }
     Ok(head.message()?.map(|message| Incoming { from: Some(head.uid), message }))
+}
+
+/// How whole messages end, in both encodings.
+pub fn marks(nsp: &str, uid: &str) -> Marks {
+    let tail = Object::new().string("uid", uid).string("nsp", nsp).end();
+    let mut packed = Vec::new();
+    for text in ["uid", uid, "nsp", nsp] {
+        // A `Vec` takes every write.
+        drop(rmp::encode::write_str(&mut packed, text));
+    }
+    let json = [b",", tail.get(1..).unwrap_or_default()].concat();
+    Marks { starts: Vec::new(), ends: vec![json, packed] }
 }
 
 /// An id of a server or request: sixteen digits, as the official ones are.

@@ -229,6 +229,9 @@ mod tests {
             let local = Local::new(&format, "/", head.uid.to_string());
             let heard = Heard { subscribed: "", channel: "", bytes: &raw, entry: None };
             assert!(format.read(&local, Role::Request, &heard, &text).unwrap().is_none(), "{step}: it is its own");
+            assert!(local.marks.are_on(&raw), "{step}: that can be seen");
+            let other = Local::new(&format, "/", "0123456789abcdef".to_owned());
+            assert!(!other.marks.are_on(&raw), "{step}: others have other marks");
             if (8..=12).contains(&head.r#type) && head.r#type != 9 {
                 continue;
             }

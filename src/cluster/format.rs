@@ -35,12 +35,28 @@ pub struct Channels {
     pub heard: Vec<(Subscription, Role)>,
 }
 
+/// How all messages of one server begin or end, so that its own, which come back to it, need not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    pub starts: Vec<Vec<u8>>,
+    pub ends: Vec<Vec<u8>>,
+}
+
+impl Marks {
+    /// Whether a message is that server's.
+    pub fn are_on(&self, bytes: &[u8]) -> bool {
+        self.starts.iter().any(|mark| bytes.starts_with(mark)) || self.ends.iter().any(|mark| bytes.ends_with(mark))
+    }
+}
+
 /// A namespace as this server serves it.
 pub struct Local {
     pub nsp: Box<str>,
     /// Tells this server from the others.
     pub uid: String,
     pub channels: Channels,
+    /// Those of its messages.
+    pub marks: Marks,
     /// The other servers, if the format has heartbeats.
     pub peers: Mutex<Peers>,
 }
@@ -48,8 +64,8 @@ pub struct Local {
 impl Local {
     /// A namespace of this name.
     pub fn new(format: &dyn Format, nsp: &str, uid: String) -> Local {
-        let channels = format.channels(nsp, &uid);
-        Local { nsp: nsp.into(), uid, channels, peers: Mutex::default() }
+        let (channels, marks) = (format.channels(nsp, &uid), format.marks(nsp, &uid));
+        Local { nsp: nsp.into(), uid, channels, marks, peers: Mutex::default() }
     }
 }
 
@@ -78,6 +94,11 @@ pub trait Format: Send + Sync {
 
     /// The channels of a namespace.
     fn channels(&self, nsp: &str, uid: &str) -> Channels;
+
+    /// How this server's messages begin or end.
+    fn marks(&self, _nsp: &str, _uid: &str) -> Marks {
+        Marks::default()
+    }
 
     /// Intervals, if servers know of each other by heartbeats; else the broker is asked how many hear the request channel.
     fn heartbeat(&self) -> Option<Heartbeat> {

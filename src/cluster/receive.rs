@@ -51,8 +51,8 @@ fn read(
     nsp: Arc<Namespace>,
     heard: &Heard<'_>,
 ) -> Result<(), Malformed> {
-    // What the broker keeps comes back to whom it is from; so does much else, which only its text tells.
-    if heard.entry.is_some_and(|entry| entry.uid == local.uid) {
+    // Much of what a server says comes back to it, and is mostly known by its looks.
+    if heard.entry.is_some_and(|entry| entry.uid == local.uid) || local.marks.are_on(heard.bytes) {
         return Ok(());
     }
     let (text, attachments) = open(heard.bytes)?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::broker::Heard;
 use super::cluster_adapter::{self, Envelope};
 use super::draft::Draft;
-use super::format::{Channels, Format, Incoming, Local, Role, Written};
+use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use super::msgpack::Malformed;
 
 /// A room whose name is as long as this is taken for a socket's own. (Characters as JavaScript counts them.)
@@ -49,6 +49,10 @@ impl Format for Sharded {
 
     fn channels(&self, nsp: &str, uid: &str) -> Channels {
         cluster_adapter::channels(&self.prefix, nsp, uid)
+    }
+
+    fn marks(&self, nsp: &str, uid: &str) -> Marks {
+        cluster_adapter::marks(nsp, uid)
     }
 
     fn hears_rooms(&self) -> bool {

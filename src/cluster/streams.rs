@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::broker::{Heard, Subscription};
 use super::cluster_adapter::{self, Envelope, read_data};
 use super::draft::Draft;
-use super::format::{Channels, Format, Incoming, Local, Role, Written};
+use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use super::msgpack::Malformed;
 
 /// The format.
@@ -44,6 +44,10 @@ impl Format for Streams {
         channels.broadcast = self.stream_of(nsp);
         channels.heard.push((Subscription::stream(channels.broadcast.clone()), Role::Request));
         channels
+    }
+
+    fn marks(&self, nsp: &str, uid: &str) -> Marks {
+        cluster_adapter::marks(nsp, uid)
     }
 
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {

@@ -121,6 +121,8 @@ mod tests {
         assert_eq!(write(r#"["x"]"#, &[], &one_room), recorded("io.to(\"room1\").emit(\"x\")", "#room1#"));
         let rooms = Whom { rooms: &["room1", "room2"], except: &["room3"], ..ALL };
         assert_eq!(write(r#"["y",2]"#, &[], &rooms), recorded("io.to([\"room1\",\"room2\"])", "socket.io#/#"));
+        assert!(local("/", UID).marks.are_on(&write(r#"["x"]"#, &[], &one_room)));
+        assert!(!local("/", "Eh2M7D").marks.are_on(&write(r#"["x"]"#, &[], &one_room)));
         let flags = Whom { volatile: true, compress: false, ..ALL };
         assert_eq!(write(r#"["v"]"#, &[], &flags), recorded("io.volatile.compress(false)", "socket.io#/#"));
         let place = |num: u32| format!("{{\"_placeholder\":true,\"num\":{num}}}");
