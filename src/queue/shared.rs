@@ -172,6 +172,10 @@ impl Queue {
         if let (true, Some((Mode::Inline, Some(host)))) = (inline, self.mode.get()) {
             {
                 let _one_at_a_time = self.delivering.lock();
+                // What other threads put in before comes first: a broadcast's last acknowledgement may be here, and earlier ones there.
+                if self.pending.load(Ordering::SeqCst) > 0 {
+                    self.deliver_all(host);
+                }
                 host.deliver(&chunk);
             }
             self.give_back(chunk);
@@ -194,6 +198,10 @@ impl Queue {
     pub fn deliver_waiting(&self) {
         let Some((Mode::Inline, Some(host))) = self.mode.get() else { return };
         let _one_at_a_time = self.delivering.lock();
+        self.deliver_all(host);
+    }
+
+    fn deliver_all(&self, host: &Arc<dyn Host>) {
         while let Ok(chunk) = self.receiver.try_recv() {
             self.taken(&chunk);
             host.deliver(&chunk);
