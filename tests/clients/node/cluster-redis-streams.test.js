@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { createClient } from "redis";
 
 import { cmd, eventually, event, record } from "./support/client.js";
-import { bytes, everyOperation, received, withServers } from "./support/cluster.js";
+import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
 import { killAll, startRedis } from "./support/redis.js";
 
 let redis, publisher;
@@ -59,6 +59,54 @@ everyOperation({
       await gone;
     });
   },
+});
+
+/** Environment with these options of the adapter, for all servers of a cluster. */
+const withOptions = (options) => () => {
+  const common = { url: redis.url, requestsTimeout: 1000, ...options };
+  return { ADAPTER: "redis-streams", REDIS_URL: redis.url, ADAPTER_OPTIONS: JSON.stringify(common) };
+};
+
+const NAMES = { streamName: "several", channelPrefix: "several", sessionKeyPrefix: "several:" };
+
+describe("several streams, and channels of shards", () => {
+  cluster(withOptions({ ...NAMES, streamCount: 4, useShardedPubSub: true, maxLen: 500, readCount: 7, blockTimeInMs: 200 }), (context) => {
+    for (const nsp of ["/", "/custom"]) {
+      test(`all servers reach each other in ${nsp}`, async () => {
+        const clients = await context.connect(nsp);
+        const saw = clients.map(record);
+        clients.forEach((client, index) => client.on("question", (ack) => ack(index)));
+        for (const [from, client] of clients.entries()) {
+          for (let number = 0; number < 20; number += 1) await cmd(client, "emit", { nsp, event: "hello", args: [from, number, bytes(1)] });
+        }
+        await eventually(() => saw.every((events) => events.length >= 60));
+        const numbers = Array.from({ length: 20 }, (_, number) => number);
+        for (const events of saw) {
+          for (const from of [0, 1, 2]) assert.deepEqual(events.filter((one) => one[1] === from).map((one) => one[2]), numbers);
+        }
+        for (const client of clients) {
+          assert.equal((await cmd(client, "fetchSockets", { nsp })).length, 3);
+          const { err, responses } = await cmd(client, "emitAck", { nsp, event: "question", timeout: 2000 });
+          assert.deepEqual([err, responses.sort()], [null, [0, 1, 2]]);
+          assert.equal((await cmd(client, "serverSideEmitAck", { nsp, event: "sse-ack" })).responses.length, 2);
+        }
+      });
+    }
+  });
+});
+
+describe("plain text in the stream", () => {
+  cluster(withOptions({ streamName: "plain", channelPrefix: "plain", onlyPlaintext: true, blockTimeInMs: 200 }), (context) => {
+    test("attachments come as JSON has buffers", async () => {
+      const clients = await context.connect("/");
+      const saw = clients.map(record);
+      await cmd(clients[0], "emit", { event: "bin", args: [bytes(1, 255)] });
+      await cmd(clients[2], "emit", { event: "bin", args: [bytes(2)] });
+      const plain = (...data) => ["bin", { type: "Buffer", data }];
+      const ours = [plain(1, 255), plain(2)];
+      await received(saw, [[["bin", bytes(1, 255)], plain(2)], ours, [plain(1, 255), ["bin", bytes(2)]]]);
+    });
+  });
 });
 
 /** A Redis that forgets nothing when it is killed. */
