@@ -283,3 +283,39 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, Outbox};
+    use super::*;
+
+    struct Names(Mutex<Vec<String>>);
+
+    impl Host for Names {
+        fn deliver(&self, chunk: &Arc<Chunk>) {
+            let names = chunk.records().iter().map(|record| String::from_utf8_lossy(chunk.name(record)).into_owned());
+            self.0.lock().extend(names);
+        }
+    }
+
+    fn send(queue: &Arc<Queue>, name: &str, inline: bool) {
+        let mut outbox = Outbox::default();
+        outbox.push(queue, &Event { kind: 5, name, ..Event::default() });
+        outbox.deliver(inline);
+    }
+
+    #[test]
+    fn what_other_threads_put_in_before_is_delivered_before() {
+        let queue = Arc::new(Queue::new(Limits { events_max: 100, bytes_max: 1 << 20 }, Box::new(|| {})));
+        let host = Arc::new(Names(Mutex::default()));
+        queue.set_mode(Mode::Inline, Some(host.clone()));
+        send(&queue, "a", true);
+        send(&queue, "b", false);
+        send(&queue, "c", false);
+        assert_eq!(*host.0.lock(), ["a"]);
+        send(&queue, "d", true);
+        assert_eq!(*host.0.lock(), ["a", "b", "c", "d"]);
+        queue.deliver_waiting();
+        assert_eq!(host.0.lock().len(), 4);
+    }
+}
