@@ -2,8 +2,8 @@
 
 use hashbrown::HashMap;
 
-/// An emitter's messages bear this name: it is no server.
-const EMITTER: &str = "emitter";
+/// The messages of all emitters bear this name: it is no server's.
+pub const EMITTER: &str = "emitter";
 
 /// How often servers tell, and how long a silent one is believed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

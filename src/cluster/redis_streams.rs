@@ -15,6 +15,7 @@ use super::broker::{self, Lost, Medium, Member, Subscription};
 use super::entries::{self, Found};
 use super::options::StreamsOptions;
 use super::outgoing::Publication;
+use super::peers::EMITTER;
 use super::redis::{ANSWER_TIMEOUT, Broker, Link, subscribers, text_of};
 use super::subscriptions::Change;
 
@@ -106,8 +107,8 @@ impl broker::Link for StreamsLink {
         match self.send(&batch).await {
             Ok(counts) => Ok(counts),
             Err(reason) => {
-                let (stored, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_stored);
-                self.kept.lock().doubtful = stored;
+                let (doubtful, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(can_be_found);
+                self.kept.lock().doubtful = doubtful;
                 Err(Lost::in_batch(&others, reason))
             }
         }
@@ -118,8 +119,9 @@ impl broker::Link for StreamsLink {
     }
 }
 
-fn is_stored(publication: &Publication) -> bool {
-    publication.message.as_ref().is_some_and(|message| message.stored)
+/// Whether it can be told later if it is in the stream: entries of emitters all bear the same name.
+fn can_be_found(publication: &Publication) -> bool {
+    publication.local.uid != EMITTER && publication.message.as_ref().is_some_and(|message| message.stored)
 }
 
 impl StreamsLink {
