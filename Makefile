@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS ?= -O2 -g
 SYSTEM_LIBS := -lpthread -ldl -lm
 CLIENT_DIR := target/client/node_modules/socket.io-client
-EXAMPLES := $(addprefix target/examples/,chat game epoll inherit chat-cpp emit)
+EXAMPLES := $(addprefix target/examples/,broker chat game epoll inherit chat-cpp emit)
 # Those that show the engine in another server need that server's packages: libssl-dev and libboost-dev.
 HOST_EXAMPLES := $(addprefix target/examples/,tls beast)
 

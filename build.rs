@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The chapters of the header, in reading order.
-const CHAPTERS: [&str; 16] = [
+const CHAPTERS: [&str; 17] = [
     "constants",
     "types",
     "library",
@@ -18,6 +18,7 @@ const CHAPTERS: [&str; 16] = [
     "many",
     "cluster",
     "emitter",
+    "broker",
     "metrics",
     "log",
     "json",

@@ -419,6 +419,9 @@
 // `sockeye_struct_size` of `sockeye_emitter_state`.
 #define SOCKEYE_STRUCT_EMITTER_STATE 21
 
+// `sockeye_struct_size` of `sockeye_broker`.
+#define SOCKEYE_STRUCT_BROKER 22
+
 // Bytes that belong to the host until `sockeye_buffer_free`.
 typedef struct sockeye_buffer sockeye_buffer;
 
@@ -843,6 +846,37 @@ typedef struct sockeye_emitter_state {
   // Times that the broker was lost, or not reached.
   uint64_t downs;
 } sockeye_emitter_state;
+
+// Publishes `len` bytes on a channel: whoever subscribes to it gets them, in any process, whole and in the order of these calls. Both are valid
+// until it returns.
+typedef sockeye_result (*sockeye_publish_fn)(void *user,
+                                             const char *channel,
+                                             size_t channel_len,
+                                             const void *bytes,
+                                             size_t len);
+
+// Subscribes to a channel, or ends that; the name is valid until it returns.
+typedef sockeye_result (*sockeye_channel_fn)(void *user, const char *channel, size_t channel_len);
+
+// How many engines subscribe to a channel, this one included; negative if that cannot be told.
+typedef int64_t (*sockeye_count_fn)(void *user, const char *channel, size_t channel_len);
+
+// A broker of the host's own: what carries the messages of servers that act as one. See `sockeye_engine_set_broker`.
+typedef struct sockeye_broker {
+  uint32_t size;
+  // 0
+  uint32_t flags;
+  // Needed.
+  sockeye_publish_fn publish;
+  // Both NULL: everything comes anyway.
+  sockeye_channel_fn subscribe;
+  sockeye_channel_fn unsubscribe;
+  // NULL: servers know each other by heartbeats.
+  sockeye_count_fn count;
+  // For all functions, and freed by `drop`.
+  void *user;
+  sockeye_drop_fn drop;
+} sockeye_broker;
 
 // What an engine holds now, and has counted since it was made; see `sockeye_engine_metrics`. Histograms count how many took at most 100,
 // 200, 500 microseconds, 1, 2, 5, 10, 20, 50, 100, 200, 500 milliseconds, 1, 2, 5 seconds, and more; each one is in one bucket.
@@ -1503,6 +1537,39 @@ sockeye_result sockeye_emitter_close(struct sockeye_emitter *emitter,
 // Closes, with a grace of one second, unless `sockeye_emitter_close` did, waits for the emitter's thread, and frees it. NULL is allowed. In a child
 // of the process that made it: FORKED, and nothing is freed.
 sockeye_result sockeye_emitter_free(struct sockeye_emitter *emitter);
+
+// Joins the engine to a cluster over a broker of the host's own, once, and before it listens, or is given a connection or a request: in place of
+// `sockeye_engine_set_adapter`. The broker carries messages on channels between engines, in one process or in several; what they are is the
+// engine's matter (JSON, or MessagePack where there are attachments, of the protocol that the official adapters share).
+//
+// The functions of `broker` are called on a thread of the engine's, never two at once, and with no lock held; `sockeye_broker_deliver` and most
+// others may be called in them, `sockeye_engine_free` is DEADLOCK there. They may block: what is published meanwhile waits, up to
+// `publishQueueBytes`, while local delivery goes on; but timeouts of requests to other servers, and the end of the engine, wait for them too. One
+// that gives a negative number has lost the broker: ADAPTER_DOWN tells so (`name` is `broker`), what was being published and up to 511 messages behind
+// it are lost and counted (`unconfirmed`), and after 0.1 to 5 seconds all channels are subscribed to anew, what waits is published, and ADAPTER_UP tells
+// that. Messages may come before they are subscribed to, or to the server that published them: both are ignored.
+//
+// `json` is an object with options: `channelPrefix` (`socket.io`), which the names of all channels begin with; `requestsTimeout` (5000) and
+// `publishQueueBytes` (16 MiB) as of other adapters; `heartbeatInterval` (5000) and `heartbeatTimeout` (10000), milliseconds, without `count`. With `count`,
+// whoever subscribes to the channel `<prefix>#<namespace>#` is a server, and has to answer: it must tell neither too many nor too few.
+//
+// `drop` is called once, after the last of the functions, before CLOSED comes; never if this fails. INVALID: no `publish`, one of `subscribe`
+// and `unsubscribe` without the other, a wrong option, an engine that listens already, or has an adapter.
+sockeye_result sockeye_engine_set_broker(struct sockeye_engine *engine,
+                                         const struct sockeye_broker *broker,
+                                         const char *json,
+                                         size_t json_len);
+
+// Hands a message in that the broker has for this engine: on a channel that `subscribe` was called with, from any thread, also in a function of the
+// broker's, and in the order in which it was published. It is carried out before this returns, and copied as far as needed: nothing waits,
+// and no host code runs but that of INLINE queues. What is no message is counted (`malformed`) and ignored, as is one on another channel: no error.
+//
+// INVALID: the engine has no broker of the host's. CLOSED: it is closing.
+sockeye_result sockeye_broker_deliver(struct sockeye_engine *engine,
+                                      const char *channel,
+                                      size_t channel_len,
+                                      const void *data,
+                                      size_t len);
 
 // Writes the engine's metrics into `*out`, whose `size` the caller sets to `sizeof(sockeye_metrics)` before. Waits for no I/O thread;
 // each number is right by itself, two of them may be some packets apart. Also after `sockeye_engine_close`.

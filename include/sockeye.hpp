@@ -343,6 +343,15 @@ public:
     Status set_adapter(std::string_view kind, std::string_view json) const noexcept {
         return sockeye_engine_set_adapter(get(), kind.data(), kind.size(), json.data(), json.size());
     }
+    // The same over a broker of the program's own, whose functions must not throw; `size` is set here.
+    Status set_broker(sockeye_broker broker, std::string_view json = "{}") const noexcept {
+        broker.size = sizeof broker;
+        return sockeye_engine_set_broker(get(), &broker, json.data(), json.size());
+    }
+    // Hands a message in that the broker has for this engine.
+    Status deliver(std::string_view channel, std::string_view bytes) const noexcept {
+        return sockeye_broker_deliver(get(), channel.data(), channel.size(), bytes.data(), bytes.size());
+    }
     // Answers requests below `prefix`, outside of the Socket.IO path, with the files of a folder.
     Status mount(std::string_view prefix, std::string_view dir) const noexcept {
         return sockeye_engine_mount(get(), prefix.data(), prefix.size(), dir.data(), dir.size());

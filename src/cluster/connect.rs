@@ -7,11 +7,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 
-use super::broker::{Broker, Member};
+use super::broker::{Broker, Heard, Member};
 use super::format::Format;
+use super::hosted;
 use super::link;
 use super::member::{ServerMember, watch_clock};
 use super::node::{Node, Settings};
+use super::receive::receive;
 use crate::queue::Outbox;
 use crate::server::adapter::{Adapter, Operation, Question};
 use crate::server::{BroadcastAck, Code, Emission, Error, Namespace, RoomChanges, Server, Target};
@@ -33,6 +35,16 @@ pub fn start(
     format: Box<dyn Format>,
     broker: impl Broker,
 ) -> Result<(), Error> {
+    start_with(server, settings, format, move || broker)
+}
+
+/// As `start`, with a broker that is made once nothing can fail any more.
+pub fn start_with<B: Broker>(
+    server: &Arc<Server>,
+    settings: Settings,
+    format: Box<dyn Format>,
+    broker: impl FnOnce() -> B + Send + 'static,
+) -> Result<(), Error> {
     let node = Arc::new(Node::new(settings, format));
     let io = |error: std::io::Error| Error::new(Code::Io, format!("the adapter's thread cannot start: {error}"));
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(io)?;
@@ -43,7 +55,7 @@ pub fn start(
         runtime.block_on(async move {
             tokio::spawn(watch_clock(member.clone()));
             let as_member: Arc<dyn Member> = member.clone();
-            let keeping = tokio::spawn(link::keep(as_member, broker));
+            let keeping = tokio::spawn(link::keep(as_member, broker()));
             member.node.outgoing.closed().await;
             // Whether it was in time or not, this is the end of it.
             drop(tokio::time::timeout(CLOSE_GRACE, keeping).await);
@@ -95,6 +107,14 @@ impl Adapter for Cluster {
 
     fn emit(&self, server: &Server, nsp: &Namespace, emission: &Emission<'_>) {
         self.node.emit(server, nsp, emission);
+    }
+
+    fn hand_in(&self, server: &Arc<Server>, channel: &str, bytes: &[u8]) -> bool {
+        let is_host_s = self.node.settings.kind == hosted::KIND;
+        if is_host_s {
+            receive(&self.node, server, &Heard { subscribed: channel, channel, bytes, entry: None });
+        }
+        is_host_s
     }
 
     fn close(&self, server: &Server) {

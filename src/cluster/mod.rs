@@ -3,8 +3,9 @@
 //! Between two seams is the protocol. `node` turns what the host does into drafts and `receive` carries out what others say; `draft` and
 //! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam: how it is
 //! written, `classic`, `sharded` or `streams`, the latter two on `cluster_adapter`, and all on `msgpack`. `broker` is the other: what carries
-//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, or `postgres`, kept by `link` for a `member`, with `outgoing` and
-//! `subscriptions` for what waits to be told. An `emitter` is a member that only speaks; `no_emitter` is in its place where there is no broker.
+//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster; `postgres`; or functions of the host's (`hosted`); kept by `link` for a
+//! `member`, with `outgoing` and `subscriptions` for what waits to be told. An `emitter` is a member that only speaks; `no_emitter` is in its
+//! place where there is no broker.
 
 #[cfg(feature = "cluster")]
 mod broker;
@@ -24,6 +25,8 @@ mod emitter;
 mod entries;
 #[cfg(feature = "cluster")]
 mod format;
+#[cfg(feature = "cluster")]
+mod hosted;
 #[cfg(feature = "cluster")]
 mod link;
 #[cfg(feature = "cluster")]
@@ -113,5 +116,44 @@ fn no_kind(kind: &str, what: &str) -> Error {
     match KINDS.contains(&kind) {
         true => Error::new(Code::Unsupported, format!("this build does not have the {what} {kind}")),
         false => Error::new(Code::Invalid, format!("there is no {what} {kind:?}")),
+    }
+}
+
+/// The host's functions. An error is a text that says which one failed, and how.
+pub trait HostBroker: Send + Sync {
+    /// Publishes a message on a channel.
+    fn publish(&self, channel: &str, bytes: &[u8]) -> Result<(), String>;
+
+    /// Wants what is published on a channel, or does not want it any more.
+    fn change(&self, channel: &str, is_wanted: bool) -> Result<(), String>;
+
+    /// How many servers subscribe to a channel, this one included; asked only if it was said that it can tell.
+    fn count(&self, channel: &str) -> Result<usize, String>;
+}
+
+/// Gives a server the broker that `make` makes once nothing can fail any more, with options as a JSON object. `counts`: it can tell how many subscribe.
+#[cfg_attr(not(feature = "cluster"), allow(unused_variables))]
+pub fn set_broker(
+    server: &Arc<Server>,
+    json: &str,
+    counts: bool,
+    make: impl FnOnce() -> Arc<dyn HostBroker> + Send + 'static,
+) -> Result<(), Error> {
+    #[cfg(feature = "cluster")]
+    return hosted::start(server, json, counts, make);
+    #[cfg(not(feature = "cluster"))]
+    Err(Error::new(Code::Unsupported, "this build has no clusters"))
+}
+
+/// Takes a message that the host's own broker gives; it is carried out before this returns.
+pub fn deliver(server: &Arc<Server>, channel: &str, bytes: &[u8]) -> Result<(), Error> {
+    if !server.is_open() {
+        return Err(Error::new(Code::Closed, "the engine is closing"));
+    }
+    match server.adapter() {
+        Some(adapter) if adapter.hand_in(server, channel, bytes) => Ok(()),
+        _ => {
+            Err(Error::new(Code::Invalid, "the engine has no broker of the host's: sockeye_engine_set_broker sets one"))
+        }
     }
 }

@@ -15,7 +15,7 @@ pub const PUBLISH_QUEUE_BYTES: u64 = 16 << 20;
 const PUBLISH_QUEUE_BYTES_MIN: u64 = 64 << 10;
 const PUBLISH_QUEUE_BYTES_MAX: u64 = 4 << 30;
 /// A day: longer patience is a mistake.
-const TIMEOUT_MAX_MS: u32 = 86_400_000;
+pub const TIMEOUT_MAX_MS: u32 = 86_400_000;
 /// Bytes of the names and prefixes of channels and streams.
 const NAME_MAX: usize = 256;
 /// Streams of a cluster: each is a connection.
@@ -246,7 +246,8 @@ pub fn check_bounds(requests_timeout: u32, publish_queue_bytes: u64) -> Result<(
     check_range("publishQueueBytes", publish_queue_bytes, PUBLISH_QUEUE_BYTES_MIN, PUBLISH_QUEUE_BYTES_MAX)
 }
 
-fn check_name(option: &str, name: &str) -> Result<(), Error> {
+/// Checks a prefix of names.
+pub fn check_name(option: &str, name: &str) -> Result<(), Error> {
     if (1..=NAME_MAX).contains(&name.len()) {
         return Ok(());
     }

@@ -311,3 +311,5 @@ pub const SOCKEYE_STRUCT_HTTP_ANSWER: u32 = 19;
 pub const SOCKEYE_STRUCT_EMITTER_TARGET: u32 = 20;
 /// `sockeye_struct_size` of `sockeye_emitter_state`.
 pub const SOCKEYE_STRUCT_EMITTER_STATE: u32 = 21;
+/// `sockeye_struct_size` of `sockeye_broker`.
+pub const SOCKEYE_STRUCT_BROKER: u32 = 22;

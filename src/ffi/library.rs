@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use super::boundary::last_error;
+use super::broker::sockeye_broker;
 use super::constants::*;
 use super::emitter::{sockeye_emitter_state, sockeye_emitter_target};
 use super::takeover::{sockeye_connection, sockeye_header, sockeye_http_answer, sockeye_http_request};
@@ -46,6 +47,7 @@ pub extern "C" fn sockeye_struct_size(which: u32) -> usize {
         SOCKEYE_STRUCT_HTTP_ANSWER => size_of::<sockeye_http_answer>(),
         SOCKEYE_STRUCT_EMITTER_TARGET => size_of::<sockeye_emitter_target>(),
         SOCKEYE_STRUCT_EMITTER_STATE => size_of::<sockeye_emitter_state>(),
+        SOCKEYE_STRUCT_BROKER => size_of::<sockeye_broker>(),
         _ => 0,
     }
 }

@@ -12,6 +12,7 @@
 #![allow(non_camel_case_types)]
 
 mod boundary;
+mod broker;
 mod close;
 mod cluster;
 mod constants;
@@ -31,6 +32,7 @@ mod sockets;
 mod takeover;
 mod types;
 
+pub use broker::*;
 pub use close::*;
 pub use cluster::*;
 pub use constants::*;

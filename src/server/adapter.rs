@@ -56,6 +56,9 @@ pub trait Adapter: Send + Sync {
     /// Emits to the other servers, for no reply.
     fn emit(&self, server: &Server, nsp: &Namespace, emission: &Emission<'_>);
 
+    /// The host's own broker gives a message; false if the adapter has a broker of its own.
+    fn hand_in(&self, server: &Arc<Server>, channel: &str, bytes: &[u8]) -> bool;
+
     /// The engine closes: what is open completes, and when this returns no event comes any more.
     fn close(&self, server: &Server);
 }

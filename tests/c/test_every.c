@@ -120,6 +120,21 @@ static int64_t adopt(struct args *a)
     return result;
 }
 
+static sockeye_result on_publish(void *user, const char *channel, size_t channel_len, const void *bytes, size_t len)
+{
+    (void)user, (void)channel, (void)channel_len, (void)bytes, (void)len;
+    return SOCKEYE_OK;
+}
+
+static int64_t set_broker(struct args *a)
+{
+    sockeye_broker broker;
+    memset(&broker, 0, sizeof broker);
+    broker.size = sizeof broker;
+    broker.publish = on_publish;
+    return sockeye_engine_set_broker(a->engine, &broker, "{}", 2);
+}
+
 static int64_t metrics(struct args *a)
 {
     sockeye_metrics metrics;
@@ -210,6 +225,8 @@ static int64_t queue_metrics(struct args *a)
     ROW(sockeye_emitter_error, 0, FINE, ON_EMITTER(sockeye_emitter_error(a->emitter, &a->buffer)))                               \
     ROW(sockeye_emitter_close, 0, FINE, ON_EMITTER(sockeye_emitter_close(a->emitter, 0)))                                        \
     ROW(sockeye_emitter_free, 0, FINE, gave(a, sockeye_emitter_free(NULL)))                                                      \
+    ROW(sockeye_engine_set_broker, ENGINE | OTHERWISE, CLOSED, set_broker(a))                                                \
+    ROW(sockeye_broker_deliver, ENGINE | OTHERWISE, CLOSED, sockeye_broker_deliver(a->engine, "x", 1, "y", 1))               \
     ROW(sockeye_engine_set_log, ENGINE, FINE, sockeye_engine_set_log(a->engine, SOCKEYE_LOG_OFF, NULL, NULL, NULL))          \
     ROW(sockeye_json_get, 0, FINE, sockeye_json_get("{\"a\":1}", 7, "/a", 2, &a->text, &a->len))                                 \
     ROW(sockeye_json_string, 0, FINE, sockeye_json_string("\"a\"", 3, a->buf, sizeof a->buf) == 1 ? 0 : -1)                      \

@@ -23,6 +23,7 @@ static void structs_have_the_librarys_size(void)
     GIVES("size of sockeye_header", sizeof(sockeye_header), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HEADER));
     GIVES("size of sockeye_http_request", sizeof(sockeye_http_request), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HTTP_REQUEST));
     GIVES("size of sockeye_http_answer", sizeof(sockeye_http_answer), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_HTTP_ANSWER));
+    GIVES("size of sockeye_broker", sizeof(sockeye_broker), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_BROKER));
     GIVES("size of sockeye_metrics", sizeof(sockeye_metrics), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_METRICS));
     GIVES("size of sockeye_queue_metrics", sizeof(sockeye_queue_metrics), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_QUEUE_METRICS));
     GIVES("size of sockeye_emitter_target", sizeof(sockeye_emitter_target), (int64_t)sockeye_struct_size(SOCKEYE_STRUCT_EMITTER_TARGET));

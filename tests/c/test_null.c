@@ -41,6 +41,15 @@ static void engine_functions(void)
     invalid("engine_set_adapter: NULL engine", sockeye_engine_set_adapter(NULL, "redis", 5, "{}", 2));
     invalid("engine_set_adapter: NULL kind", sockeye_engine_set_adapter(server.engine, NULL, 5, "{}", 2));
     invalid("engine_set_adapter: NULL json", sockeye_engine_set_adapter(server.engine, "redis", 5, NULL, 2));
+    sockeye_broker broker;
+    memset(&broker, 0, sizeof broker);
+    broker.size = sizeof broker;
+    invalid("engine_set_broker: NULL engine", sockeye_engine_set_broker(NULL, &broker, "{}", 2));
+    invalid("engine_set_broker: NULL broker", sockeye_engine_set_broker(server.engine, NULL, "{}", 2));
+    invalid("engine_set_broker: NULL json", sockeye_engine_set_broker(server.engine, &broker, NULL, 2));
+    invalid("broker_deliver: NULL engine", sockeye_broker_deliver(NULL, "x", 1, "y", 1));
+    invalid("broker_deliver: NULL channel", sockeye_broker_deliver(server.engine, NULL, 1, "y", 1));
+    invalid("broker_deliver: NULL bytes", sockeye_broker_deliver(server.engine, "x", 1, NULL, 1));
     invalid("engine_set_log: NULL engine", sockeye_engine_set_log(NULL, SOCKEYE_LOG_INFO, NULL, NULL, NULL));
     GIVES("engine_free: NULL is allowed", SOCKEYE_OK, sockeye_engine_free(NULL));
     CHECK("engine_queue: NULL", sockeye_engine_queue(NULL) == NULL);

@@ -85,6 +85,21 @@ static int64_t with_connection(const void *p)
     return result;
 }
 
+static int64_t with_broker(const void *p)
+{
+    sockeye_options options = default_options();
+    struct server clustered = server_new(&options);
+    sockeye_result result = sockeye_engine_set_broker(clustered.engine, (const sockeye_broker *)p, "{}", 2);
+    NEED(sockeye_engine_free(clustered.engine) == SOCKEYE_OK);
+    return result;
+}
+
+static sockeye_result on_publish(void *user, const char *channel, size_t channel_len, const void *bytes, size_t len)
+{
+    (void)user, (void)channel, (void)channel_len, (void)bytes, (void)len;
+    return SOCKEYE_OK;
+}
+
 static void on_answer(void *user, const sockeye_http_answer *answer)
 {
     (void)user;
@@ -137,6 +152,7 @@ static int64_t fill_emitter_state(void *p)
     STRUCT(sockeye_drain_options, with_drain_options, 8)                                     \
     STRUCT(sockeye_emitter_target, with_emitter_target, 8)                                   \
     STRUCT(sockeye_connection, with_connection, offsetof(sockeye_connection, head))          \
+    STRUCT(sockeye_broker, with_broker, offsetof(sockeye_broker, subscribe))                 \
     STRUCT(sockeye_http_request, with_http_request, offsetof(sockeye_http_request, headers))
 /* Those that the library fills. sockeye_event has no size, as the call is told it; of sockeye_http_answer, which comes with a call, see on_answer: that is OUT(sockeye_http_answer, on_answer). */
 #define OUTS                                       \
@@ -160,6 +176,7 @@ static void fill(void)
     a_sockeye_op = op_of(SOCKEYE_OP_EMIT);
     a_sockeye_op.socket = peer;
     a_sockeye_op.emission = &op_emission;
+    a_sockeye_broker.publish = on_publish;
     a_sockeye_http_request.method = "GET";
     a_sockeye_http_request.method_len = 3;
     a_sockeye_http_request.target = "/nothing";
