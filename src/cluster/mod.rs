@@ -3,9 +3,9 @@
 //! Between two seams is the protocol. `node` turns what the host does into drafts and `receive` carries out what others say; `draft` and
 //! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam: how it is
 //! written, `classic`, `sharded` or `streams`, the latter two on `cluster_adapter`, and all on `msgpack`. `broker` is the other: what carries
-//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster; `postgres`; or functions of the host's (`hosted`); kept by `link` for a
-//! `member`, with `outgoing` and `subscriptions` for what waits to be told. An `emitter` is a member that only speaks; `no_emitter` is in its
-//! place where there is no broker.
+//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, whose `slots` shards are; `postgres`; or functions of the host's
+//! (`hosted`); kept by `link` for a `member`, with `outgoing` and `subscriptions` for what waits to be told. An `emitter` is a member that
+//! only speaks; `no_emitter` is in its place where there is no broker.
 
 #[cfg(feature = "cluster")]
 mod broker;
@@ -63,6 +63,8 @@ mod redis_streams;
 mod requests;
 #[cfg(feature = "cluster")]
 mod sharded;
+#[cfg(feature = "redis")]
+mod slots;
 #[cfg(feature = "redis")]
 mod streams;
 #[cfg(feature = "cluster")]

@@ -22,6 +22,43 @@ pub struct Master {
     pub port: u16,
 }
 
+/// The slots from the first to the last belong to a master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub first: u16,
+    pub last: u16,
+    pub master: Master,
+}
+
+/// Nodes that can be asked for the masters: those that the host named, and those that these have told.
+pub struct Seeds {
+    given: Vec<ConnectionInfo>,
+    told: Vec<ConnectionInfo>,
+}
+
+impl Seeds {
+    /// Those that the host named.
+    pub fn new(given: Vec<ConnectionInfo>) -> Seeds {
+        Seeds { given, told: Vec::new() }
+    }
+
+    /// Which slots belong to which master, and how nodes are spoken to; asks one after the other until one tells.
+    pub async fn ask(&mut self) -> Result<(ConnectionInfo, Vec<Range>), String> {
+        let mut reason = "there are no nodes".to_owned();
+        for seed in in_any_order(&self.told).into_iter().chain(in_any_order(&self.given)) {
+            match told_by(&seed).await {
+                Ok(ranges) => {
+                    let infos = masters(&ranges).into_iter();
+                    self.told = infos.map(|master| place::at(&seed, &master.host, master.port)).collect();
+                    return Ok((seed, ranges));
+                }
+                Err(error) => reason = error,
+            }
+        }
+        Err(reason)
+    }
+}
+
 /// The cluster as one of its masters sees it, to which there is a connection.
 pub struct Nodes {
     /// How nodes are spoken to.
@@ -33,30 +70,19 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Connects to a master with this configuration. `seeds` are tried in turn until one tells the masters.
+    /// Connects to a master with this configuration.
     pub async fn connect(
-        seeds: &[ConnectionInfo],
+        seeds: &mut Seeds,
         config: &AsyncConnectionConfig,
     ) -> Result<(Nodes, MultiplexedConnection), String> {
-        let mut reason = "there are no nodes".to_owned();
-        for seed in in_any_order(seeds) {
-            let masters = match told_by(&seed).await {
-                Ok(masters) => masters,
-                Err(error) => {
-                    reason = error;
-                    continue;
-                }
-            };
-            // Which of them is left to chance, so that servers spread over the masters.
-            for master in in_any_order(&masters) {
-                let info = place::at(&seed, &master.host, master.port);
-                match open(&info, config).await {
-                    Ok(connection) => {
-                        let nodes = Nodes { info, id: master.id, others: HashMap::new() };
-                        return Ok((nodes, connection));
-                    }
-                    Err(error) => reason = error,
-                }
+        let (seed, ranges) = seeds.ask().await?;
+        let mut reason = String::new();
+        // Which of them is left to chance, so that servers spread over the masters.
+        for master in in_any_order(&masters(&ranges)) {
+            let info = place::at(&seed, &master.host, master.port);
+            match open(&info, config).await {
+                Ok(connection) => return Ok((Nodes { info, id: master.id, others: HashMap::new() }, connection)),
+                Err(error) => reason = error,
             }
         }
         Err(reason)
@@ -65,7 +91,7 @@ impl Nodes {
     /// Asks all other masters in `slots` how many subscribers these channels have there, and adds that to `counts`. A master that does not
     /// answer has none: whoever listens there is not reached. An error: the node that is connected is no master any more.
     pub async fn add_counts(&mut self, slots: &Value, channels: &[String], counts: &mut [usize]) -> Result<(), String> {
-        let masters = masters(slots, &self.info);
+        let masters = masters(&ranges(slots, &self.info));
         if !masters.iter().any(|master| master.id == self.id) {
             return Err("the node is not a master any more".to_owned());
         }
@@ -87,7 +113,7 @@ impl Nodes {
     /// Whether the node that is connected is still a master.
     pub async fn check(&self, connection: &mut MultiplexedConnection) -> Result<(), String> {
         let slots = redis::cmd("CLUSTER").arg("SLOTS").query_async(connection).await.map_err(text_of)?;
-        let is_master = masters(&slots, &self.info).iter().any(|master| master.id == self.id);
+        let is_master = masters(&ranges(&slots, &self.info)).iter().any(|master| master.id == self.id);
         if is_master { Ok(()) } else { Err("the node is not a master any more".to_owned()) }
     }
 }
@@ -112,18 +138,19 @@ async fn count(
     Ok((id, connection, answers.iter().map(subscribers).collect()))
 }
 
-/// The masters as a node tells them.
-async fn told_by(seed: &ConnectionInfo) -> Result<Vec<Master>, String> {
+/// The slots as a node tells them.
+pub async fn told_by(seed: &ConnectionInfo) -> Result<Vec<Range>, String> {
     let asked = async {
         let mut connection = open(seed, &AsyncConnectionConfig::new()).await?;
         redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await.map_err(text_of)
     };
     let slots: Value = tokio::time::timeout(NODE_TIMEOUT, asked).await.map_err(|_| "a node does not answer")??;
-    let masters = masters(&slots, seed);
-    if masters.is_empty() { Err("the cluster has no masters".to_owned()) } else { Ok(masters) }
+    let ranges = ranges(&slots, seed);
+    if ranges.is_empty() { Err("the cluster has no masters".to_owned()) } else { Ok(ranges) }
 }
 
-async fn open(info: &ConnectionInfo, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, String> {
+/// Connects to a node.
+pub async fn open(info: &ConnectionInfo, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, String> {
     let client = Client::open(info.clone()).map_err(text_of)?;
     client.get_multiplexed_async_connection_with_config(config).await.map_err(text_of)
 }
@@ -138,29 +165,37 @@ fn in_any_order<T: Clone>(list: &[T]) -> Vec<T> {
     list
 }
 
-/// The masters in the answer of CLUSTER SLOTS: ranges, each with its first and last slot, its master, and replicas. A node that does not know
-/// its own address leaves it out: it is the one that was asked.
-fn masters(slots: &Value, asked: &ConnectionInfo) -> Vec<Master> {
+fn masters(ranges: &[Range]) -> Vec<Master> {
+    let mut masters: Vec<Master> = Vec::new();
+    for range in ranges {
+        if !masters.contains(&range.master) {
+            masters.push(range.master.clone());
+        }
+    }
+    masters
+}
+
+/// The answer of CLUSTER SLOTS: ranges, each with its first and last slot, its master, and replicas. A node that does not know its own address
+/// leaves it out: it is the one that was asked.
+fn ranges(slots: &Value, asked: &ConnectionInfo) -> Vec<Range> {
     let (ConnectionAddr::Tcp(asked, _) | ConnectionAddr::TcpTls { host: asked, .. }) = asked.addr() else {
         return Vec::new();
     };
     let Value::Array(ranges) = slots else { return Vec::new() };
-    let mut masters: Vec<Master> = Vec::new();
-    for range in ranges {
-        let Value::Array(range) = range else { continue };
-        let Some(Value::Array(node)) = range.get(2) else { continue };
-        let [host, Value::Int(port), Value::BulkString(id), ..] = &node[..] else { continue };
-        let host = match host {
-            Value::BulkString(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
-            _ => asked.clone(),
-        };
-        let master =
-            Master { id: String::from_utf8_lossy(id).into_owned(), host, port: u16::try_from(*port).unwrap_or(0) };
-        if !masters.contains(&master) {
-            masters.push(master);
-        }
-    }
-    masters
+    ranges.iter().filter_map(|range| read_range(range, asked)).collect()
+}
+
+fn read_range(range: &Value, asked: &str) -> Option<Range> {
+    let Value::Array(range) = range else { return None };
+    let [Value::Int(first), Value::Int(last), Value::Array(node), ..] = &range[..] else { return None };
+    let [host, Value::Int(port), Value::BulkString(id), ..] = &node[..] else { return None };
+    let host = match host {
+        Value::BulkString(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
+        _ => asked.to_owned(),
+    };
+    let number = |number: &i64| u16::try_from(*number).ok();
+    let master = Master { id: String::from_utf8_lossy(id).into_owned(), host, port: number(port)? };
+    Some(Range { first: number(first)?, last: number(last)?, master })
 }
 
 #[cfg(test)]
@@ -189,7 +224,7 @@ mod tests {
             range(200, 16383, &[node("10.0.0.1", 6379, "a"), replica]),
         ]);
         let asked = "redis://asked:1".into_connection_info().unwrap();
-        let found: Vec<_> = masters(&slots, &asked).into_iter().map(|m| (m.id, m.host, m.port)).collect();
+        let found: Vec<_> = masters(&ranges(&slots, &asked)).into_iter().map(|m| (m.id, m.host, m.port)).collect();
         let of = |id: &str, host: &str, port| (id.to_owned(), host.to_owned(), port);
         assert_eq!(found, [of("a", "10.0.0.1", 6379), of("b", "asked", 6380)]);
     }
@@ -198,7 +233,7 @@ mod tests {
     fn an_answer_of_another_kind_has_no_masters() {
         let asked = "redis://asked:1".into_connection_info().unwrap();
         for answer in [Value::Nil, Value::Array(vec![Value::Int(1)]), Value::Array(vec![range(0, 1, &[])])] {
-            assert!(masters(&answer, &asked).is_empty());
+            assert!(ranges(&answer, &asked).is_empty());
         }
     }
 }

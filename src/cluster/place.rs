@@ -10,6 +10,7 @@ use redis::{
     TlsMode,
 };
 
+use super::nodes::Seeds;
 use super::options::{Options, Tls};
 use crate::server::{Code, Error};
 
@@ -26,7 +27,7 @@ pub enum Place {
     /// Where sentinels say.
     Master(Box<SentinelClient>),
     /// At the masters of a cluster, which any of these nodes tells.
-    Nodes(Vec<ConnectionInfo>),
+    Nodes(Seeds),
 }
 
 impl Place {
@@ -68,7 +69,7 @@ fn of_nodes(nodes: Vec<ConnectionInfo>) -> Result<Place, Error> {
         let text = "adapter.nodes must be addresses with the same scheme, user and password, and no database";
         return Err(Error::new(Code::Invalid, text));
     }
-    Ok(Place::Nodes(nodes))
+    Ok(Place::Nodes(Seeds::new(nodes)))
 }
 
 /// Whether this address is spoken to over TLS.

@@ -17,8 +17,8 @@ use super::place::Place;
 use super::subscriptions::Change;
 use crate::server::{Code, Error};
 
-/// What only the kind `redis` does.
-const NODES_UNSUPPORTED: &str = "adapter.nodes: this build has only the kind redis over a Redis Cluster";
+/// What streams, and emitters to shards, cannot do.
+const NODES_UNSUPPORTED: &str = "adapter.nodes: this build has not this over a Redis Cluster";
 /// A broker that does not answer for so long is lost.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -99,7 +99,7 @@ impl broker::Broker for Broker {
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(push);
         let commands = self.commands;
-        if let Place::Nodes(seeds) = &self.place {
+        if let Place::Nodes(seeds) = &mut self.place {
             let (nodes, connection) = Nodes::connect(seeds, &config).await?;
             return Ok(Link { connection, commands, broken, nodes: Some(nodes) });
         }
@@ -204,7 +204,7 @@ pub fn subscribers(answer: &Value) -> usize {
 }
 
 /// What came between answers.
-fn pushed(member: &dyn Member, info: &PushInfo) {
+pub fn pushed(member: &dyn Member, info: &PushInfo) {
     let (subscribed, channel, payload) = match (&info.kind, &info.data[..]) {
         (PushKind::Message | PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(payload)]) => {
             (channel, channel, payload)

@@ -8,9 +8,11 @@ use super::emitter::Emitter;
 use super::format::Format;
 use super::node::Settings;
 use super::options::{self, ClassicOptions, Options, ShardedOptions, StreamsOptions};
+use super::place::Place;
 use super::redis::Broker;
 use super::redis_streams::StreamsBroker;
 use super::sharded::Sharded;
+use super::slots;
 use super::streams::Streams;
 use crate::server::{Error, Server};
 
@@ -35,21 +37,23 @@ fn classic_parts(json: &str) -> Result<(Options, Box<dyn Format>, Broker), Error
 
 /// `sharded-redis`.
 pub fn sharded(server: &Arc<Server>, json: &str) -> Result<(), Error> {
-    let (options, format, broker) = sharded_parts(json)?;
-    connect::start(server, settings("sharded-redis", &options), format, broker)
+    let (options, format) = sharded_parts(json)?;
+    let settings = settings("sharded-redis", &options);
+    match Place::new(&options)? {
+        Place::Nodes(seeds) => connect::start(server, settings, format, slots::Broker(seeds)),
+        _ => connect::start(server, settings, format, Broker::at_one_place(&options, true)?),
+    }
 }
 
 /// An emitter to servers with `sharded-redis`.
 pub fn sharded_emitter(json: &str) -> Result<Emitter, Error> {
-    let (options, format, broker) = sharded_parts(json)?;
-    Emitter::start(format, broker, options.publish_queue_bytes)
+    let (options, format) = sharded_parts(json)?;
+    Emitter::start(format, Broker::at_one_place(&options, true)?, options.publish_queue_bytes)
 }
 
-fn sharded_parts(json: &str) -> Result<(Options, Box<dyn Format>, Broker), Error> {
+fn sharded_parts(json: &str) -> Result<(Options, Box<dyn Format>), Error> {
     let (options, own) = options::read::<ShardedOptions>(json)?;
-    let format = Sharded { prefix: own.channel_prefix, mode: own.subscription_mode };
-    let broker = Broker::at_one_place(&options, true)?;
-    Ok((options, Box::new(format), broker))
+    Ok((options, Box::new(Sharded { prefix: own.channel_prefix, mode: own.subscription_mode })))
 }
 
 /// `redis-streams`.

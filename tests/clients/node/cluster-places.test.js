@@ -10,8 +10,8 @@ import { createCluster } from "redis";
 import { Emitter } from "@socket.io/redis-emitter";
 
 import { Authority } from "./support/certificates.js";
-import { Clients, cmd, eventually, record } from "./support/client.js";
-import { everyOperation } from "./support/cluster.js";
+import { Clients, cmd, eventually, record, sleep } from "./support/client.js";
+import { everyOperation, withServers } from "./support/cluster.js";
 import { request } from "./support/http.js";
 import { startProgram, startTestbed } from "./support/process.js";
 import { killAll, RedisCluster, startRedis, startTlsRedis } from "./support/redis.js";
@@ -123,7 +123,7 @@ describe("a Redis Cluster", () => {
   everyOperation({
     title: "servers on whichever nodes they are",
     // The official server publishes each channel at the node that its name belongs to.
-    order: false,
+    order: "ours",
     env: () => ({
       ADAPTER: "redis",
       ADAPTER_OPTIONS: JSON.stringify({ nodes: cluster.urls, requestsTimeout: 600 }),
@@ -179,3 +179,58 @@ describe("a Redis Cluster", () => {
     });
   });
 });
+
+describe("shards of a Redis Cluster", () => {
+  let cluster;
+  before(async () => (cluster = await RedisCluster.start()));
+  after(() => cluster?.remove());
+
+  const ours = () => ({ ADAPTER: "sharded-redis", ADAPTER_OPTIONS: JSON.stringify({ nodes: cluster.urls, requestsTimeout: 2000 }) });
+
+  everyOperation({
+    title: "servers on all nodes",
+    silence: false,
+    // Each channel is at the node that its name belongs to.
+    order: "none",
+    env: () => ({ ...ours(), REDIS_URL: cluster.urls.join() }),
+  });
+
+  test("what one server sends to a room arrives in its order", async () => {
+    await withServers([ours(), ours()], async (a, b) => {
+      const saw = record(b);
+      await cmd(a, "socketsJoin", { rooms: ["a", "b", "c"] });
+      await eventually(async () => (await cmd(b, "fetchSockets", { to: ["c"] })).length === 2);
+      // Each server subscribes to the channel of a room when it has a member.
+      await sleep(500);
+      for (let count = 0; count < 300; count += 1) a.emit("cmd", { op: "emit", event: "count", args: [count], to: ["abc"[count % 3]] });
+      await eventually(() => saw.length === 300);
+      for (const first of [0, 1, 2]) {
+        const ofRoom = saw.map(([, count]) => count).filter((count) => count % 3 === first);
+        assert.deepEqual(ofRoom, Array.from({ length: 100 }, (_, index) => index * 3 + first));
+      }
+    });
+  });
+
+  test("a slot moves, then its master is lost: servers subscribe where it is now", async () => {
+    const slot = Number((await cluster.nodes[0].ask("CLUSTER KEYSLOT socket.io#/#")).slice(1));
+    const [from, to] = [cluster.nodes[2], cluster.nodes[0]];
+    await withServers([ours(), ours()], async (a, b) => {
+      await bothHear(a, b, "before");
+      await cluster.move(slot, from, to);
+      await bothHear(a, b, "after the move");
+      const replica = await cluster.addReplica(to);
+      await to.kill();
+      await eventually(async () => (await replica.ask("ROLE")).includes("master"), 20_000);
+      await bothHear(a, b, "after the loss");
+    });
+  });
+});
+
+/** Waits until two servers hear each other; then both have to. */
+async function bothHear(a, b, name) {
+  await counted([a, b], 2, 20_000);
+  const saw = [a, b].map(record);
+  for (const client of [a, b]) await cmd(client, "emit", { event: name });
+  await eventually(() => saw.every((events) => events.length === 2));
+  for (const client of [a, b]) assert.equal((await cmd(client, "fetchSockets")).length, 2);
+}

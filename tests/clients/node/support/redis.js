@@ -127,6 +127,11 @@ export class RedisCluster {
     const id = (await of.ask("CLUSTER MYID")).split("\r\n")[1];
     await eventually(async () => (await replica.ask(`CLUSTER REPLICATE ${id}`)).startsWith("+OK"), START_TIMEOUT_MS);
     await eventually(async () => (await replica.ask("INFO replication")).includes("master_link_status:up"), START_TIMEOUT_MS);
+    // Who does not know a replica does not vote for it.
+    const knows = async (node, other) => (await node.ask("CLUSTER NODES")).includes(`:${other.port}@`);
+    const alive = this.nodes.filter((node) => node.child.signalCode === null);
+    const known = () => Promise.all(alive.flatMap((node) => [knows(node, replica), knows(replica, node)]));
+    await eventually(async () => (await known()).every(Boolean), START_TIMEOUT_MS);
     return replica;
   }
 
@@ -134,6 +139,17 @@ export class RedisCluster {
   settled() {
     const knows = async (node) => /cluster_state:ok[^]*cluster_known_nodes:3/.test(await node.ask("CLUSTER INFO"));
     return eventually(async () => (await Promise.all(this.nodes.map(knows))).every(Boolean), START_TIMEOUT_MS);
+  }
+
+  /** Gives a slot, which has no keys, to another master. */
+  async move(slot, from, to) {
+    const id = async (node) => (await node.ask("CLUSTER MYID")).split("\r\n")[1];
+    const [fromId, toId] = [await id(from), await id(to)];
+    await to.ask(`CLUSTER SETSLOT ${slot} IMPORTING ${fromId}`);
+    await from.ask(`CLUSTER SETSLOT ${slot} MIGRATING ${toId}`);
+    for (const node of [to, from, ...this.nodes.filter((each) => each !== to && each !== from)]) {
+      await node.ask(`CLUSTER SETSLOT ${slot} NODE ${toId}`);
+    }
   }
 
   get urls() {
