@@ -190,6 +190,7 @@ function operations(context, nsp, { silence, order, more }) {
     test(`${name} disconnects sockets of all`, async () => {
       const gone = Promise.all([0, 1].map((index) => event(clients[index], "disconnect")));
       await run("socketsJoin", { to: ["room-0", "room-1"], rooms: ["leaving"] });
+      await eventually(async () => (await run("fetchSockets", { to: ["leaving"] })).length === 2);
       if (from === 2) {
         await run("disconnectSockets", { to: ["leaving"] });
         assert.deepEqual((await gone).map(([reason]) => reason), Array(2).fill("io server disconnect"));
