@@ -20,7 +20,7 @@ const RECORD = 16;
 class Core {
   /**
    * @param options of the engine, by their official names
-   * @param host `{ onAuthorize, onNamespaceRequest, onServerMessage, onAdapter, onNotes, onError, onClosed }`
+   * @param host `{ onAuthorize, onNamespaceRequest, onNamespace, onServerMessage, onAdapter, onNotes, onError, onClosed }`
    */
   constructor(options, host) {
     this.host = host;
@@ -31,8 +31,10 @@ class Core {
     this.socketCount = 0;
     /** What waits for an acknowledgement, by token. */
     this.awaited = new Map();
-    /** Numbers of namespaces: the engine keeps one that was cleaned up. */
+    /** Numbers of the namespaces that the program made, which the engine keeps. */
     this.namespaces = new Map();
+    /** Clients make namespaces, and the last of them takes one along. */
+    this.cleansUp = options.cleanupEmptyChildNamespaces === true;
     this.names = [];
     /** Whether anybody wants to be told of what is emitted to single sockets: `packetCreate` of a connection, `onAnyOutgoing`. */
     this.observed = false;
@@ -104,6 +106,9 @@ class Core {
     if (kind === EVENT.AUTHORIZE) return this.host.onAuthorize(words[at + 1], this.idsAt(at), this.args[index]);
     if (kind === EVENT.NAMESPACE_REQUEST) {
       return this.host.onNamespaceRequest(this.text(at + 10), words[at + 8], words[at + 9], this.args[index] || {});
+    }
+    if (kind === EVENT.NAMESPACE || kind === EVENT.NAMESPACE_GONE) {
+      return this.host.onNamespace(kind === EVENT.NAMESPACE, words[at + 1], this.text(at + 10));
     }
     if (kind === EVENT.ACK) return this.acknowledged(at, index);
     if (kind === EVENT.CONNECTION_ERROR) {
@@ -215,9 +220,13 @@ class Core {
     return native.namespace(this.handle, name, NSP.AUTHORIZE | (this.mirror === undefined ? 0 : NSP.ROOM_EVENTS));
   }
 
-  /** From now on names that were not made are asked for. */
+  nameOf(id) {
+    return this.handle === null ? undefined : native.nameOf(this.handle, id);
+  }
+
+  /** From now on names that were not made are asked for. What clients then make is as the pattern is now, though a cluster may be joined later. */
   ask() {
-    native.pattern(this.handle, NSP.ASK | NSP.AUTHORIZE | (this.mirror === undefined ? 0 : NSP.ROOM_EVENTS));
+    native.pattern(this.handle, NSP.ASK | NSP.AUTHORIZE | (this.mirror === undefined && !this.cleansUp ? 0 : NSP.ROOM_EVENTS));
   }
 
   /** Answers a decision; false if nobody waits for it any more. */

@@ -35,9 +35,14 @@ class Namespace extends EventEmitter {
 
   /** Makes it known to an engine. */
   _register(core) {
-    this._core = core;
-    this._id = core.namespace(this.name);
+    this._known(core, core.namespace(this.name));
     return this._id;
+  }
+
+  /** An engine has it under a number. */
+  _known(core, id) {
+    this._core = core;
+    this._id = id;
   }
 
   use(fn) {

@@ -14,6 +14,7 @@ const SAME = [
   "limits",
   "checkOrigin",
   "trustedProxies",
+  "cleanupEmptyChildNamespaces",
   "shards",
   "queueEventsMax",
   "queueBytesMax",

@@ -27,7 +27,8 @@ class ParentNamespace extends Namespace {
     return true;
   }
 
-  createChild(name) {
+  /** `asked`: for a client, so that the engine makes it too, and ends it when it is cleaned up. */
+  createChild(name, asked = false) {
     const child = new Namespace(this.server, name);
     child._fns = this._fns.slice();
     for (const ev of ["connect", "connection"]) for (const listener of this.listeners(ev)) child.on(ev, listener);
@@ -42,7 +43,7 @@ class ParentNamespace extends Namespace {
         this.children.delete(child);
       };
     }
-    this.server._addNamespace(child);
+    this.server._addNamespace(child, asked && this.server._opts.cleanupEmptyChildNamespaces);
     this.server.sockets.emitReserved("new_namespace", child);
     return child;
   }

@@ -126,6 +126,7 @@ class Server extends EventEmitter {
     this.engine = this.eio = new Engine(this, opts, this._serveClient ? clientDir() : undefined, {
       onAuthorize: (id, ids, auth) => this._onAuthorize(id, ids, auth),
       onNamespaceRequest: (name, low, high, auth) => this._onNamespaceRequest(name, low, high, auth),
+      onNamespace: (is, id, name) => this._onNamespace(is, id, name),
       onServerMessage: (id, name, args, low, high) => this._onServerMessage(id, name, args, low, high),
       onAdapter: (up, reason) => this._onAdapter(up, reason),
       met: (number, req) => this._met(number, req),
@@ -194,9 +195,10 @@ class Server extends EventEmitter {
     return parent;
   }
 
-  _addNamespace(nsp) {
+  /** `passing`: the engine tells its number when a client has come, and when the last one has gone. */
+  _addNamespace(nsp, passing = false) {
     this._nsps.set(nsp.name, nsp);
-    this._register(nsp);
+    if (!passing) this._register(nsp);
   }
 
   _register(nsp) {
@@ -217,7 +219,7 @@ class Server extends EventEmitter {
       const [match, parent] = parents[i];
       match(name, auth, (err, allow) => {
         if (err || !allow) return run(i + 1);
-        fn(this._nsps.get(name) || parent.createChild(name));
+        fn(this._nsps.get(name) || parent.createChild(name, true));
       });
     };
     run(0);
@@ -228,6 +230,16 @@ class Server extends EventEmitter {
   _onNamespaceRequest(name, low, high, auth) {
     const core = this._core;
     this._checkNamespace(name, auth, (nsp) => core.decide(low, high, nsp !== false));
+  }
+
+  /** Clients made a namespace, or left it for good. */
+  _onNamespace(is, id, name) {
+    if (is) this._names.set(id, name);
+    else this._names.delete(id);
+    const nsp = this._nsps.get(name);
+    if (nsp === undefined) return;
+    if (is) nsp._known(this._core, id);
+    else if (nsp._idIn(this._core) === id) nsp._known(undefined, 0);
   }
 
   _onServerMessage(id, name, args, low, high) {
@@ -254,13 +266,16 @@ class Server extends EventEmitter {
     const core = this._core;
     const info = native.info(core.handle, ids.low, ids.high);
     if (info === undefined) return; // it has left
-    const name = this._names.get(id);
+    // Another I/O thread may tell the name later. No name: it has ended, and its clients with it.
+    const name = this._names.get(id) ?? core.nameOf(id);
+    if (name === undefined) return;
     const nsp = this._nsps.get(name);
     const join = (found) => {
-      if (found) found._add(core, this._clientOf(core, info), ids, info);
-      else core.decide(ids.tokenLow, ids.tokenHigh, false, "Invalid namespace");
+      if (!found) return core.decide(ids.tokenLow, ids.tokenHigh, false, "Invalid namespace");
+      if (found._idIn(core) === 0) found._known(core, id);
+      found._add(core, this._clientOf(core, info), ids, info);
     };
-    // A namespace that was cleaned up is known to the engine still.
+    // Cleaned up here, and not yet in the engine: this client came in time.
     if (nsp === undefined) this._checkNamespace(name, auth, join);
     else join(nsp);
   }

@@ -265,6 +265,22 @@ static napi_value namespace(napi_env env, napi_callback_info info)
     return result < 0 ? throw_last(env, result) : number(env, nsp);
 }
 
+/* nameOf(engine, namespace) → its name, or undefined if it has ended */
+static napi_value name_of_namespace(napi_env env, napi_callback_info info)
+{
+    napi_value args[2], name;
+    struct host *host;
+    sockeye_buffer *text = NULL;
+    size_t len;
+    if (!arguments(env, info, 2, args) || !(host = host_of(env, args[0])) ||
+        sockeye_namespace_name(host->engine, number_of(env, args[1]), &text) < 0)
+        return NULL;
+    const char *bytes = sockeye_buffer_data(text, &len);
+    napi_create_string_utf8(env, bytes, len, &name);
+    sockeye_buffer_free(text);
+    return name;
+}
+
 /* pattern(engine, flags) → id of a pattern that matches every name */
 static napi_value pattern(napi_env env, napi_callback_info info)
 {
@@ -414,6 +430,7 @@ void engine_exports(napi_env env, napi_value exports)
     export_function(env, exports, "create", create);
     export_function(env, exports, "poll", poll_batch);
     export_function(env, exports, "namespace", namespace);
+    export_function(env, exports, "nameOf", name_of_namespace);
     export_function(env, exports, "pattern", pattern);
     export_function(env, exports, "decide", decide);
     export_function(env, exports, "info", socket_info);

@@ -149,6 +149,48 @@ test("dynamic namespaces are decided by expressions and functions of the program
   assert.equal(error.message, "Invalid namespace");
 });
 
+/** How many namespaces the engine has. */
+const namespaces = (io) => Number(/^sockeye_namespaces (\d+)$/m.exec(io.engine.metrics())[1]);
+
+const until = async (is) => {
+  while (!is()) await new Promise((resolve) => setTimeout(resolve, 5));
+};
+
+for (const shards of [1, 3]) {
+  test(`cleanupEmptyChildNamespaces ends dynamic namespaces with their last socket, for ${shards} I/O threads`, async (t) => {
+    const { io, client } = await serve(t, { cleanupEmptyChildNamespaces: true, shards });
+    const parent = io.of(/^\/room-\d+$/);
+    parent.use((socket, next) => setImmediate(next, socket.handshake.auth.bad && new Error("bad")));
+    for (let round = 0; round < 3; round++) {
+      const sockets = [0, 0, 1, 2, 3].map((room) => client(`/room-${room}`));
+      const bad = client("/room-9", { auth: { bad: true } });
+      await Promise.all([...sockets.map((socket) => next(socket, "connect")), next(bad, "connect_error")]);
+      await until(() => namespaces(io) === 5 && parent.children.size === 4);
+      const heard = sockets.map((socket) => next(socket, "hello"));
+      parent.emit("hello", round);
+      assert.deepEqual(await Promise.all(heard), Array(5).fill([round]));
+      sockets[0].disconnect();
+      io.of("/room-1").disconnectSockets();
+      await until(() => namespaces(io) === 4 && parent.children.size === 3);
+      for (const socket of sockets) socket.disconnect();
+      await until(() => namespaces(io) === 1 && parent.children.size === 0);
+    }
+    assert.equal(io._nsps.size, 1);
+    assert.equal(io._names.size, 1);
+  });
+}
+
+test("without it they stay", async (t) => {
+  const { io, client } = await serve(t);
+  io.of(/^\/room-\d+$/);
+  const socket = client("/room-1");
+  await next(socket, "connect");
+  const left = new Promise((resolve) => io.of("/room-1").sockets.get(socket.id).on("disconnect", resolve));
+  socket.disconnect();
+  await left;
+  assert.deepEqual([namespaces(io), io._nsps.size], [2, 2]);
+});
+
 test("reasons of leaving are the official ones, told once, with the rooms still there", async (t) => {
   const { io, client } = await serve(t);
   const seen = [];
