@@ -10,11 +10,11 @@ use serde::Deserialize;
 
 use super::HostBroker;
 use super::broker::{self, Heard, Lost, Member};
-use super::cluster_adapter::{self, Envelope};
 use super::connect;
 use super::draft::Draft;
+use super::format::cluster_adapter::{self, Envelope};
+use super::format::msgpack::Malformed;
 use super::format::{Channels, Format, Incoming, Local, Role, Written};
-use super::msgpack::Malformed;
 use super::node::Settings;
 use super::options::{self, PUBLISH_QUEUE_BYTES, TIMEOUT_MAX_MS, check_bounds, check_name, check_range};
 use super::outgoing::Publication;
@@ -99,16 +99,8 @@ impl Format for Hosted {
 
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
         let envelope = Envelope::of(draft);
-        let channel = match draft {
-            Draft::Answer { to, .. } => to.from.as_ref().map(|from| format!("{}{from}#", local.channels.response)),
-            _ => None,
-        };
-        let payload = match envelope.has_binary() {
-            true => envelope.packed(&local.uid, &local.nsp)?,
-            false => envelope.json(&local.uid, &local.nsp),
-        };
-        let channel = channel.unwrap_or_else(|| local.channels.request.clone());
-        Ok(Written { channel, payload, kind: envelope.kind, stored: false })
+        let channel = cluster_adapter::channel_of(local, draft);
+        Ok(Written { channel, payload: envelope.text_or_packed(local)?, kind: envelope.kind, stored: false })
     }
 
     fn read<'a>(

@@ -1,28 +1,19 @@
 //! The other servers of a cluster, behind the seam of `server::adapter`.
 //!
 //! Between two seams is the protocol. `node` turns what the host does into drafts and `receive` carries out what others say; `draft` and
-//! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam: how it is
-//! written, `classic`, `sharded` or `streams`, the latter two on `cluster_adapter`, and all on `msgpack`. `broker` is the other: what carries
-//! it, `redis` at the `place` where it is, or at the `nodes` of a cluster, whose `slots` shards are; `postgres`; or functions of the host's
+//! `message` are what there is to say and to hear; `requests` holds what is asked, `peers` who is there. `format` is the one seam, with those
+//! that there are: how it is written. `broker` is the other: what carries it, `redis`, `postgres`, or functions of the host's
 //! (`hosted`); kept by `link` for a `member`, with `outgoing` and `subscriptions` for what waits to be told. An `emitter` is a member that
 //! only speaks; `no_emitter` is in its place where there is no broker.
 
 #[cfg(feature = "cluster")]
 mod broker;
-#[cfg(feature = "redis")]
-mod classic;
-#[cfg(feature = "cluster")]
-mod cluster_adapter;
-#[cfg(feature = "cluster")]
-mod cluster_adapter_vectors;
 #[cfg(feature = "cluster")]
 mod connect;
 #[cfg(feature = "cluster")]
 mod draft;
 #[cfg(feature = "cluster")]
 mod emitter;
-#[cfg(feature = "redis")]
-mod entries;
 #[cfg(feature = "cluster")]
 mod format;
 #[cfg(feature = "cluster")]
@@ -33,44 +24,26 @@ mod link;
 mod member;
 #[cfg(feature = "cluster")]
 mod message;
-#[cfg(feature = "cluster")]
-mod msgpack;
 #[cfg(not(feature = "cluster"))]
 mod no_emitter;
 #[cfg(feature = "cluster")]
 mod node;
-#[cfg(feature = "redis")]
-mod nodes;
 #[cfg(feature = "cluster")]
 mod options;
 #[cfg(feature = "cluster")]
 mod outgoing;
 #[cfg(feature = "cluster")]
 mod peers;
-#[cfg(feature = "redis")]
-mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "cluster")]
 mod receive;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "redis")]
-mod redis_kinds;
-#[cfg(feature = "redis")]
-mod redis_streams;
 #[cfg(feature = "cluster")]
 mod requests;
 #[cfg(feature = "cluster")]
-mod sharded;
-#[cfg(feature = "redis")]
-mod slots;
-#[cfg(feature = "redis")]
-mod streams;
-#[cfg(feature = "cluster")]
 mod subscriptions;
-#[cfg(feature = "redis")]
-mod vectors;
 
 use std::sync::Arc;
 
@@ -89,11 +62,11 @@ const KINDS: [&str; 4] = ["redis", "sharded-redis", "redis-streams", "postgres"]
 pub fn set_adapter(server: &Arc<Server>, kind: &str, json: &str) -> Result<(), Error> {
     match kind {
         #[cfg(feature = "redis")]
-        "redis" => redis_kinds::classic(server, json),
+        "redis" => redis::kinds::classic(server, json),
         #[cfg(feature = "redis")]
-        "sharded-redis" => redis_kinds::sharded(server, json),
+        "sharded-redis" => redis::kinds::sharded(server, json),
         #[cfg(feature = "redis")]
-        "redis-streams" => redis_kinds::streams(server, json),
+        "redis-streams" => redis::kinds::streams(server, json),
         #[cfg(feature = "postgres")]
         "postgres" => postgres::start(server, json),
         _ => Err(no_kind(kind, "adapter")),
@@ -105,9 +78,9 @@ pub fn set_adapter(server: &Arc<Server>, kind: &str, json: &str) -> Result<(), E
 pub fn open_emitter(kind: &str, json: &str) -> Result<Emitter, Error> {
     match kind {
         #[cfg(feature = "redis")]
-        "redis" => redis_kinds::classic_emitter(json),
+        "redis" => redis::kinds::classic_emitter(json),
         #[cfg(feature = "redis")]
-        "sharded-redis" => redis_kinds::sharded_emitter(json),
+        "sharded-redis" => redis::kinds::sharded_emitter(json),
         #[cfg(feature = "postgres")]
         "postgres" => postgres::emitter(json),
         _ => Err(no_kind(kind, "emitter")),

@@ -367,9 +367,9 @@ fn with_whom(server: &Server, target: &Target<'_>, run: impl FnOnce(Whom<'_>)) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classic::Classic;
-    use super::super::subscriptions::Change;
     use super::*;
+    use crate::cluster::format::classic::Classic;
+    use crate::cluster::subscriptions::Change;
     use crate::server::{Config, Limits};
 
     fn node() -> (Server, Node) {

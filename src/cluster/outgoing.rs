@@ -108,8 +108,8 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classic::Classic;
     use super::*;
+    use crate::cluster::format::classic::Classic;
 
     fn publication(n: usize) -> Publication {
         let local = Arc::new(Local::new(&Classic::default(), "/", String::new()));

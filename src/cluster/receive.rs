@@ -4,9 +4,9 @@ use std::sync::{Arc, Weak};
 
 use super::broker::Heard;
 use super::draft::{Answer, Beat, Body, Draft, ReturnAddress};
+use super::format::msgpack::Malformed;
 use super::format::{Incoming, Local, Role, open};
 use super::message::{Message, Opts, names};
-use super::msgpack::Malformed;
 use super::node::Node;
 use crate::proto::json;
 use crate::queue::Outbox;

@@ -1,14 +1,14 @@
 //! The format of `@socket.io/postgres-adapter` 0.5: the official cluster protocol on one channel for each namespace. A message with
 //! attachments, or a long one, goes into a table as MessagePack; what is notified then is only its number.
 
-use super::super::broker::{Heard, Subscription};
-use super::super::cluster_adapter::{Envelope, Head};
-use super::super::draft::Draft;
-use super::super::format::{Channels, Format, Incoming, Local, Role, Written};
-use super::super::msgpack::Malformed;
-use super::super::peers::Heartbeat;
 use super::options::Options;
 use super::table::IDENTIFIER_MAX;
+use crate::cluster::broker::{Heard, Subscription};
+use crate::cluster::draft::Draft;
+use crate::cluster::format::cluster_adapter::{Envelope, Head};
+use crate::cluster::format::msgpack::Malformed;
+use crate::cluster::format::{Channels, Format, Incoming, Local, Role, Written};
+use crate::cluster::peers::Heartbeat;
 
 /// The format.
 #[derive(Debug)]
@@ -83,10 +83,10 @@ impl Format for Postgres {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::draft::{Body, Whom};
-    use super::super::super::format::open;
-    use super::super::super::message::Message;
     use super::*;
+    use crate::cluster::draft::{Body, Whom};
+    use crate::cluster::format::open;
+    use crate::cluster::message::Message;
 
     const ALL: Whom<'_> = Whom { rooms: &[], except: &[], volatile: false, compress: true, timeout_ms: None };
 

@@ -28,12 +28,12 @@ use self::options::Options;
 use self::place::{ANSWER_TIMEOUT, Drive, Place, text_of};
 use self::statements::Notice;
 use self::table::Table;
-use super::broker::{Broker, Heard, Link, Lost, Member};
-use super::connect;
-use super::emitter::Emitter;
-use super::node::Settings;
-use super::outgoing::Publication;
-use super::subscriptions::Change;
+use crate::cluster::broker::{Broker, Heard, Link, Lost, Member};
+use crate::cluster::connect;
+use crate::cluster::emitter::Emitter;
+use crate::cluster::node::Settings;
+use crate::cluster::outgoing::Publication;
+use crate::cluster::subscriptions::Change;
 use crate::server::{Error, Server};
 
 /// A broker that takes so many bytes in a second is slow, but not lost.

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::super::options::{self, Tls, check_range};
 use super::table::IDENTIFIER_MAX;
+use crate::cluster::options::{self, Tls, check_range};
 use crate::server::{Code, Error};
 
 /// The least that a notification cannot hold any more.

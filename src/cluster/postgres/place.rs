@@ -16,7 +16,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::super::options::Tls;
+use crate::cluster::options::Tls;
 use crate::server::{Code, Error};
 
 /// A server that does not answer for so long is lost.

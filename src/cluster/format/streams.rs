@@ -4,11 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::broker::{Heard, Subscription};
 use super::cluster_adapter::{self, Envelope, read_data};
-use super::draft::Draft;
-use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use super::msgpack::Malformed;
+use super::{Channels, Format, Incoming, Local, Marks, Role, Written};
+use crate::cluster::broker::{Heard, Subscription};
+use crate::cluster::draft::Draft;
 
 /// The format.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Format for Streams {
     }
 
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
-        let (envelope, channels) = (Envelope::of(draft), &local.channels);
+        let envelope = Envelope::of(draft);
         let kind = envelope.kind;
         let is_entry = match draft {
             Draft::Broadcast { request, .. } => request.is_none(),
@@ -66,13 +66,9 @@ impl Format for Streams {
                 true => STANDARD.encode(envelope.data_packed()?.unwrap_or_default()).into_bytes(),
                 false => envelope.data_json().unwrap_or_default().to_vec(),
             };
-            return Ok(Written { channel: channels.broadcast.clone(), payload: data, kind, stored: true });
+            return Ok(Written { channel: local.channels.broadcast.clone(), payload: data, kind, stored: true });
         }
-        let channel = match draft {
-            Draft::Answer { to, .. } => to.from.as_ref().map(|from| format!("{}{from}#", channels.response)),
-            _ => None,
-        };
-        let channel = channel.unwrap_or_else(|| channels.request.clone());
+        let channel = cluster_adapter::channel_of(local, draft);
         Ok(Written { channel, payload: envelope.packed(&local.uid, &local.nsp)?, kind, stored: false })
     }
 

@@ -7,17 +7,17 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
-    use super::super::broker::{Entry, Heard};
-    use super::super::cluster_adapter::{Envelope, Head, read_data};
-    use super::super::draft::{Answer, Beat, Body, Draft, ReturnAddress, Whom};
-    use super::super::format::{Format, Local, Role, open};
-    use super::super::message::{Message, Opts};
-    use super::super::sharded::{Mode, Sharded};
-    use super::super::streams::Streams;
+    use crate::cluster::broker::{Entry, Heard};
+    use crate::cluster::draft::{Answer, Beat, Body, Draft, ReturnAddress, Whom};
+    use crate::cluster::format::cluster_adapter::{Envelope, Head, read_data};
+    use crate::cluster::format::sharded::{Mode, Sharded};
+    use crate::cluster::format::streams::Streams;
+    use crate::cluster::format::{Format, Local, Role, open};
+    use crate::cluster::message::{Message, Opts};
 
-    const SHARDED: &str = include_str!("../../tests/vectors/redis-sharded-adapter.json");
-    const STREAMS: &str = include_str!("../../tests/vectors/redis-streams-adapter.json");
-    const POSTGRES: &str = include_str!("../../tests/vectors/postgres-adapter.json");
+    const SHARDED: &str = include_str!("../../../tests/vectors/redis-sharded-adapter.json");
+    const STREAMS: &str = include_str!("../../../tests/vectors/redis-streams-adapter.json");
+    const POSTGRES: &str = include_str!("../../../tests/vectors/postgres-adapter.json");
 
     fn steps(recorded: &str) -> Vec<Value> {
         let recorded: Value = serde_json::from_str(recorded).unwrap();
@@ -82,7 +82,8 @@ mod tests {
             let to = ReturnAddress { request: request.into(), from: None, stored: false };
             write(&Draft::Answer { to: &to, answer })
         };
-        let names = |rooms: &[super::super::message::Room]| rooms.iter().map(|room| room.0.clone()).collect::<Vec<_>>();
+        let names =
+            |rooms: &[crate::cluster::message::Room]| rooms.iter().map(|room| room.0.clone()).collect::<Vec<_>>();
         let write = std::cell::Cell::new(Some(write));
         let write = |draft: &Draft<'_>| (write.take().unwrap())(draft);
         match message {

@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::broker::Subscription;
-use super::draft::{Answer, Beat, Draft, Whom};
-use super::format::{Channels, Incoming, Local, Marks, Role};
-use super::message::{Message, Opts, Room};
 use super::msgpack::{self, Malformed};
+use super::{Channels, Incoming, Local, Marks, Role};
+use crate::cluster::broker::Subscription;
+use crate::cluster::draft::{Answer, Beat, Draft, Whom};
+use crate::cluster::message::{Message, Opts, Room};
 use crate::proto::json;
 
 /// Message types.
@@ -107,6 +107,14 @@ impl<'a> Envelope<'a> {
         packed.map(|packed| msgpack::to_plain_json(&packed).map(String::into_bytes)).transpose()
     }
 
+    /// The whole message as JSON text, or as MessagePack if it holds attachments.
+    pub fn text_or_packed(&self, local: &Local) -> Result<Vec<u8>, Malformed> {
+        match self.has_binary() {
+            true => self.packed(&local.uid, &local.nsp),
+            false => Ok(self.json(&local.uid, &local.nsp)),
+        }
+    }
+
     /// The whole message as JSON text.
     pub fn json(&self, uid: &str, nsp: &str) -> Vec<u8> {
         let text = Object::new().raw("type", &self.kind.to_string());
@@ -121,6 +129,15 @@ impl<'a> Envelope<'a> {
     pub fn packed(&self, uid: &str, nsp: &str) -> Result<Vec<u8>, Malformed> {
         pack(&self.json(uid, nsp), self.attachments)
     }
+}
+
+/// The channel of a draft where servers have channels of their own: an answer's is that of the server that asked.
+pub fn channel_of(local: &Local, draft: &Draft<'_>) -> String {
+    match draft {
+        Draft::Answer { to, .. } => to.from.as_ref().map(|from| format!("{}{from}#", local.channels.response)),
+        _ => None,
+    }
+    .unwrap_or_else(|| local.channels.request.clone())
 }
 
 fn pack(json: &[u8], attachments: &[&[u8]]) -> Result<Vec<u8>, Malformed> {

@@ -3,11 +3,11 @@
 
 use serde::Deserialize;
 
-use super::broker::Heard;
 use super::cluster_adapter::{self, Envelope};
-use super::draft::Draft;
-use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use super::msgpack::Malformed;
+use super::{Channels, Format, Incoming, Local, Marks, Role, Written};
+use crate::cluster::broker::Heard;
+use crate::cluster::draft::Draft;
 
 /// A room whose name is as long as this is taken for a socket's own. (Characters as JavaScript counts them.)
 const SID_LEN: usize = 20;
@@ -65,21 +65,15 @@ impl Format for Sharded {
 
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
         let envelope = Envelope::of(draft);
-        let all = &local.channels.request;
-        let channel = match draft {
-            Draft::Answer { to, .. } => to.from.as_ref().map(|from| format!("{}{from}#", local.channels.response)),
+        let of_room = match draft {
             Draft::Broadcast { request: None, whom, .. } => match whom.rooms {
                 [room] => self.room_channel(local, room),
                 _ => None,
             },
             _ => None,
         };
-        let payload = match envelope.has_binary() {
-            true => envelope.packed(&local.uid, &local.nsp)?,
-            false => envelope.json(&local.uid, &local.nsp),
-        };
-        let channel = channel.unwrap_or_else(|| all.clone());
-        Ok(Written { channel, payload, kind: envelope.kind, stored: false })
+        let channel = of_room.unwrap_or_else(|| cluster_adapter::channel_of(local, draft));
+        Ok(Written { channel, payload: envelope.text_or_packed(local)?, kind: envelope.kind, stored: false })
     }
 
     fn read<'a>(

@@ -11,13 +11,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, Value};
 use tokio::task::AbortHandle;
 
-use super::broker::{self, Lost, Medium, Member, Subscription};
 use super::entries::{self, Found};
 use super::options::StreamsOptions;
-use super::outgoing::Publication;
-use super::peers::EMITTER;
-use super::redis::{ANSWER_TIMEOUT, Broker, Link, subscribers, text_of};
-use super::subscriptions::Change;
+use super::{ANSWER_TIMEOUT, Broker, Link, subscribers, text_of};
+use crate::cluster::broker::{self, Lost, Medium, Member, Subscription};
+use crate::cluster::outgoing::Publication;
+use crate::cluster::peers::EMITTER;
+use crate::cluster::subscriptions::Change;
 
 /// Entries that are looked through at once for this server's own.
 const LOOK_COUNT: usize = 1000;

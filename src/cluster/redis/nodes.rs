@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Value
 use tokio::task::JoinSet;
 
 use super::place;
-use super::redis::{subscribers, text_of};
+use super::{subscribers, text_of};
 
 /// A node that does not answer for so long is passed over. Publishing waits for it while servers are counted.
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);

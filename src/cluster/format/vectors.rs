@@ -4,14 +4,14 @@
 mod tests {
     use serde_json::Value;
 
-    use super::super::broker::Heard;
-    use super::super::classic::Classic;
-    use super::super::draft::{Answer, Body, Draft, ReturnAddress, Whom};
-    use super::super::format::{Format, Local, Role, open};
-    use super::super::message::Message;
-    use super::super::msgpack::{self, Malformed};
+    use crate::cluster::broker::Heard;
+    use crate::cluster::draft::{Answer, Body, Draft, ReturnAddress, Whom};
+    use crate::cluster::format::classic::Classic;
+    use crate::cluster::format::msgpack::{self, Malformed};
+    use crate::cluster::format::{Format, Local, Role, open};
+    use crate::cluster::message::Message;
 
-    const RECORDED: &str = include_str!("../../tests/vectors/redis-adapter.json");
+    const RECORDED: &str = include_str!("../../../tests/vectors/redis-adapter.json");
 
     fn unhex(text: &str) -> Vec<u8> {
         (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()

@@ -11,7 +11,8 @@ use redis::{
 };
 
 use super::nodes::Seeds;
-use super::options::{Options, Tls};
+use super::options::Options;
+use crate::cluster::options::Tls;
 use crate::server::{Code, Error};
 
 /// How the URLs begin of what is spoken to over TLS.

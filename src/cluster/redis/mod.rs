@@ -1,6 +1,17 @@
 //! Redis (6 or newer) and Valkey as the broker: one connection for everything, since their third protocol lets messages come in between
 //! answers. The crate `redis` speaks it: of the clients it is the one that the project of Redis keeps itself, and it knows clusters,
 //! sentinels and TLS besides.
+//!
+//! A broker is at a `place`, or at the `nodes` of a Redis Cluster, whose `slots` shards are; `streams` keeps messages in `entries`. `kinds` says which
+//! of these, in which format, each kind of adapter is.
+
+mod entries;
+pub mod kinds;
+mod nodes;
+mod options;
+mod place;
+mod slots;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +20,13 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, Value};
 
-use super::broker::{self, Heard, Lost, Medium, Member, Subscription};
-use super::nodes::Nodes;
-use super::options::Options;
-use super::outgoing::Publication;
-use super::place::Place;
-use super::subscriptions::Change;
+use crate::cluster::broker::{self, Heard, Lost, Medium, Member, Subscription};
+use crate::cluster::outgoing::Publication;
+use crate::cluster::subscriptions::Change;
 use crate::server::{Code, Error};
+use nodes::Nodes;
+use options::Options;
+use place::Place;
 
 /// What streams, and emitters to shards, cannot do.
 const NODES_UNSUPPORTED: &str = "adapter.nodes: this build has not this over a Redis Cluster";

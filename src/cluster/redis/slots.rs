@@ -17,12 +17,12 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use super::broker::{self, Lost, Member};
 use super::nodes::{self, Master, Range, Seeds};
-use super::outgoing::Publication;
 use super::place;
-use super::redis::{ANSWER_TIMEOUT, pushed, subscribers, text_of};
-use super::subscriptions::Change;
+use super::{ANSWER_TIMEOUT, pushed, subscribers, text_of};
+use crate::cluster::broker::{self, Lost, Member};
+use crate::cluster::outgoing::Publication;
+use crate::cluster::subscriptions::Change;
 
 /// The number of slots is a part of the protocol.
 const SLOTS: u16 = 16_384;

@@ -11,11 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::broker::{Heard, Subscription};
-use super::draft::{Answer, Body, Draft, ReturnAddress, Whom};
-use super::format::{Channels, Format, Incoming, Local, Marks, Role, Written};
-use super::message::{Message, Opts, Room};
 use super::msgpack::{self, Malformed};
+use super::{Channels, Format, Incoming, Local, Marks, Role, Written};
+use crate::cluster::broker::{Heard, Subscription};
+use crate::cluster::draft::{Answer, Body, Draft, ReturnAddress, Whom};
+use crate::cluster::message::{Message, Opts, Room};
 use crate::proto::json;
 
 /// Request types.

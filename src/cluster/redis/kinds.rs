@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::classic::Classic;
-use super::connect;
-use super::emitter::Emitter;
-use super::format::Format;
-use super::node::Settings;
+use super::Broker;
 use super::options::{self, ClassicOptions, Options, ShardedOptions, StreamsOptions};
 use super::place::Place;
-use super::redis::Broker;
-use super::redis_streams::StreamsBroker;
-use super::sharded::Sharded;
 use super::slots;
-use super::streams::Streams;
+use super::streams::StreamsBroker;
+use crate::cluster::connect;
+use crate::cluster::emitter::Emitter;
+use crate::cluster::format::Format;
+use crate::cluster::format::classic::Classic;
+use crate::cluster::format::sharded::Sharded;
+use crate::cluster::format::streams::Streams;
+use crate::cluster::node::Settings;
 use crate::server::{Error, Server};
 
 /// `redis`.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 
-use super::broker::{Entry, Heard, Member};
+use crate::cluster::broker::{Entry, Heard, Member};
 
 /// An entry with a namespace; what else is in a stream is somebody else's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

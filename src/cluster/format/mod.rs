@@ -1,15 +1,30 @@
 //! The seam between the cluster's protocol and how a cluster writes it: a format names channels, and turns drafts into bytes and bytes
 //! into messages. It does no I/O and keeps no state beside its options.
+//!
+//! Of the official ones `classic` stands alone; `sharded` and `streams` are on `cluster_adapter`, as are PostgreSQL's and that of the host's own
+//! brokers, which stand beside their brokers. All are on `msgpack`.
+
+#[cfg(feature = "redis")]
+pub mod classic;
+pub mod cluster_adapter;
+mod cluster_adapter_vectors;
+pub mod msgpack;
+#[cfg(feature = "redis")]
+pub mod sharded;
+#[cfg(feature = "redis")]
+pub mod streams;
+#[cfg(feature = "redis")]
+mod vectors;
 
 use std::borrow::Cow;
 
 use parking_lot::Mutex;
 
-use super::broker::{Heard, Subscription};
-use super::draft::Draft;
-use super::message::Message;
-use super::msgpack::{self, Malformed};
-use super::peers::{Heartbeat, Peers};
+use crate::cluster::broker::{Heard, Subscription};
+use crate::cluster::draft::Draft;
+use crate::cluster::message::Message;
+use crate::cluster::peers::{Heartbeat, Peers};
+use msgpack::Malformed;
 
 /// What a channel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
