@@ -267,9 +267,8 @@ impl Node {
         match question {
             Question::Count => self.request(server, &id, Request::new(nsp, token, Asked::Count, timeout_ms), None),
             Question::Fetch { target, mut sockets } => {
-                // Between its brackets others' sockets are added.
+                // Others' sockets are added before its last bracket.
                 sockets.pop();
-                sockets.drain(..sockets.len().min(1));
                 let request = Request::new(nsp, token, Asked::Sockets(sockets), timeout_ms);
                 with_whom(server, target, |whom| {
                     self.request(server, &id, request, Some(&Draft::Fetch { request: &id, whom }));

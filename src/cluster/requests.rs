@@ -14,7 +14,7 @@ use crate::server::{BroadcastAck, Namespace, write_strings};
 
 /// What was asked.
 pub enum Asked {
-    /// For sockets; their objects so far, with commas between, and without the array's brackets.
+    /// For sockets; a JSON array of their objects so far, which is still open: without its last bracket.
     Sockets(Vec<u8>),
     /// For replies to an event.
     Replies,
@@ -92,13 +92,10 @@ impl Request {
                 let count = self.expected.map_or("null".to_owned(), |others| (others + 1).to_string());
                 out.push(&self.nsp.queue, &Event { data: &format!("{{\"count\":{count}}}"), ..event });
             }
-            Asked::Sockets(list) => {
+            Asked::Sockets(mut list) => {
                 let name = if status == STATUS_OK { "" } else { &progress };
-                out.push_with(&self.nsp.queue, &Event { kind: EVENT_SOCKETS, name, ..event }, |data| {
-                    data.push(b'[');
-                    data.extend_from_slice(&list);
-                    data.push(b']');
-                });
+                list.push(b']');
+                out.push_made(&self.nsp.queue, &Event { kind: EVENT_SOCKETS, name, ..event }, list);
             }
         }
     }
@@ -138,7 +135,7 @@ impl Request {
                     return false;
                 };
                 let elements = elements.trim();
-                if !list.is_empty() && !elements.is_empty() {
+                if list.len() > 1 && !elements.is_empty() {
                     list.push(b',');
                 }
                 list.extend_from_slice(elements.as_bytes());

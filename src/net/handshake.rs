@@ -1,7 +1,5 @@
 //! Sessions begin: a handshake is checked, the host may be asked, and the open packet is sent.
 
-use std::time::SystemTime;
-
 use super::connection::{Connection, Peer, Role};
 use super::handshake_rate::Taken;
 use super::http::response::{self, EngineError};
@@ -325,7 +323,7 @@ fn is_websocket_key(key: &[u8]) -> bool {
 
 fn handshake_of(head: &Head, peer: Peer) -> Handshake {
     let Peer { address, secure } = peer;
-    Handshake { head: head.raw().into(), describe, address, secure, issued: SystemTime::now() }
+    Handshake::new(head.raw(), describe, address, secure)
 }
 
 /// What the host is told of a request head that was kept.

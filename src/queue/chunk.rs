@@ -64,6 +64,16 @@ impl Chunk {
         self.push_record(event, (data_at, len));
     }
 
+    /// Adds an event whose data is large and was made for it: if nothing is here yet, it is taken as it is, and not copied.
+    pub fn push_made(&mut self, event: &Event<'_>, data: Vec<u8>) {
+        if !self.bytes.is_empty() {
+            return self.push_with(event, |bytes| bytes.extend_from_slice(&data));
+        }
+        let len = data.len();
+        self.bytes = data;
+        self.push_record(event, (0, len));
+    }
+
     fn push_record(&mut self, event: &Event<'_>, data: (usize, usize)) {
         let name_at = self.bytes.len();
         self.bytes.extend_from_slice(event.name.as_bytes());
@@ -150,6 +160,19 @@ mod tests {
         assert_eq!(chunk.attachments(first).len(), 0);
         assert!(chunk.attachments(second).eq(attachments));
         assert_eq!(chunk.payload_len(), 5 + 3 + 6 + 5 + 2);
+    }
+
+    #[test]
+    fn data_that_was_made_for_an_event_is_not_copied_into_an_empty_chunk() {
+        let (first, second) = (b"[1,2,3]".to_vec(), b"[4]".to_vec());
+        let at = first.as_ptr();
+        let mut chunk = Chunk::default();
+        chunk.push_made(&Event::default(), first);
+        assert_eq!(chunk.data(&chunk.records()[0]).as_ptr(), at);
+        chunk.push_made(&Event { name: "b", ..Event::default() }, second);
+        let [first, second] = chunk.records() else { panic!("two records") };
+        assert_eq!((chunk.data(first), chunk.data(second)), (&b"[1,2,3]"[..], &b"[4]"[..]));
+        assert_eq!((chunk.name(first), chunk.name(second)), (&b""[..], &b"b"[..]));
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl Outbox {
         self.chunk(queue).push_with(event, write);
     }
 
+    /// Adds an event whose data is large and was made for it, which mostly saves a copy.
+    pub fn push_made(&mut self, queue: &Arc<Queue>, event: &Event<'_>, data: Vec<u8>) {
+        self.chunk(queue).push_made(event, data);
+    }
+
     fn chunk(&mut self, queue: &Arc<Queue>) -> &mut Chunk {
         // An engine has few queues, and nearly always one.
         let at = match self.chunks.iter().position(|(known, _)| Arc::ptr_eq(known, queue)) {

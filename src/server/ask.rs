@@ -16,7 +16,6 @@ use super::namespace::{Namespace, Target};
 use super::operations::Step;
 use super::root::Server;
 use super::socket::Socket;
-use super::write_strings;
 use crate::proto::json;
 use crate::queue::{Event, Outbox};
 
@@ -191,10 +190,7 @@ fn write_remote(socket: &Socket, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":");
     json::write_string(socket.sid.as_str(), out);
     out.extend_from_slice(b",\"handshake\":");
-    socket.client.handshake.write_json(socket.auth.as_deref(), out);
-    out.extend_from_slice(b",\"rooms\":");
-    write_strings(socket.rooms().iter().map(|room| &**room), out);
-    out.extend_from_slice(b",\"data\":");
-    socket.write_data(out);
+    socket.client.handshake.write_json_often(socket.auth.as_deref(), out);
+    socket.write_rooms_and_data(out);
     out.push(b'}');
 }

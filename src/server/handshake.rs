@@ -3,20 +3,23 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
+
 use crate::proto::json;
 
 /// The first request of a session, kept as it came and described when the host asks: most hosts never do.
 pub struct Handshake {
-    /// The request head.
-    pub head: Box<[u8]>,
+    /// The request head; or its description up to `auth`, once that was asked for as one of many. A head begins with its method, and so
+    /// never with a brace.
+    text: Mutex<Box<[u8]>>,
     /// Writes `"headers":{…},"url":…,"query":{…},"xdomain":…` from the head.
-    pub describe: fn(head: &[u8], out: &mut Vec<u8>),
+    describe: fn(head: &[u8], out: &mut Vec<u8>),
     /// The peer of the connection, unspecified if it has no address; behind trusted proxies, the client as they tell it.
     pub address: IpAddr,
     /// Whether this hop is TLS.
-    pub secure: bool,
+    secure: bool,
     /// When it came.
-    pub issued: SystemTime,
+    issued: SystemTime,
 }
 
 /// Writes the address of a peer as a JSON string, which is empty if it has none.
@@ -29,10 +32,39 @@ const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Handshake {
+    /// One that came now.
+    pub fn new(head: &[u8], describe: fn(head: &[u8], out: &mut Vec<u8>), address: IpAddr, secure: bool) -> Handshake {
+        Handshake { text: Mutex::new(head.into()), describe, address, secure, issued: SystemTime::now() }
+    }
+
     /// The `handshake` object of Socket.IO; `auth` is the JSON object of the CONNECT packet.
     pub fn write_json(&self, auth: Option<&str>, out: &mut Vec<u8>) {
+        let text = self.text.lock();
+        match &**text {
+            description @ [b'{', ..] => out.extend_from_slice(description),
+            head => self.describe(head, out),
+        }
+        drop(text);
+        write_auth(auth, out);
+    }
+
+    /// The same for one of many, who are likely to be asked for again: the description takes the head's place, and is there the next time.
+    pub fn write_json_often(&self, auth: Option<&str>, out: &mut Vec<u8>) {
+        let mut text = self.text.lock();
+        if text.first() != Some(&b'{') {
+            let mut description = Vec::new();
+            self.describe(&text, &mut description);
+            *text = description.into();
+        }
+        out.extend_from_slice(&text);
+        drop(text);
+        write_auth(auth, out);
+    }
+
+    /// Writes all up to the value of `auth`, which is each socket's own.
+    fn describe(&self, head: &[u8], out: &mut Vec<u8>) {
         out.push(b'{');
-        (self.describe)(&self.head, out);
+        (self.describe)(head, out);
         out.extend_from_slice(b",\"time\":");
         let issued = self.issued.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         json::write_string(&date_text(issued.as_secs()), out);
@@ -40,9 +72,12 @@ impl Handshake {
         write_address(self.address, out);
         out.extend_from_slice(format!(",\"secure\":{},\"issued\":{}", self.secure, issued.as_millis()).as_bytes());
         out.extend_from_slice(b",\"auth\":");
-        out.extend_from_slice(auth.unwrap_or("{}").as_bytes());
-        out.push(b'}');
     }
+}
+
+fn write_auth(auth: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(auth.unwrap_or("{}").as_bytes());
+    out.push(b'}');
 }
 
 /// A time as JavaScript prints a `Date` in UTC.
@@ -70,7 +105,39 @@ pub fn civil(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    fn describe(head: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"url\":");
+        json::write_string(&String::from_utf8_lossy(head), out);
+    }
+
+    #[test]
+    fn a_description_that_is_kept_says_the_same() {
+        let handshake = Handshake::new(b"GET /a", describe, Ipv4Addr::LOCALHOST.into(), true);
+        let write = |auth: Option<&str>, often: bool| {
+            let mut out = Vec::new();
+            match often {
+                true => handshake.write_json_often(auth, &mut out),
+                false => handshake.write_json(auth, &mut out),
+            }
+            String::from_utf8(out).unwrap()
+        };
+        let (first, other) = (write(None, false), write(Some("{\"a\":1}"), false));
+        assert!(first.starts_with("{\"url\":\"GET /a\",\"time\":\""), "{first}");
+        assert!(first.ends_with(",\"auth\":{}}") && other.ends_with(",\"auth\":{\"a\":1}}"));
+        for often in [true, true, false] {
+            assert_eq!((write(None, often), write(Some("{\"a\":1}"), often)), (first.clone(), other.clone()));
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_small() {
+        // Each connection has one.
+        assert!(size_of::<Handshake>() <= 72);
+    }
 
     #[test]
     fn dates_are_printed_as_javascript_prints_them() {

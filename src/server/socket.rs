@@ -11,6 +11,7 @@ use super::early::Early;
 use super::ledger::Ledger;
 use super::namespace::Namespace;
 use super::sid::Sid;
+use super::write_strings;
 use crate::proto::ack_id::AckId;
 
 /// Numbers of owed acknowledgements in tokens, where they take the place of a generation, which has 30 bits: 1 to this one.
@@ -147,6 +148,16 @@ impl Socket {
         out.extend_from_slice(self.inner.lock().data.as_deref().unwrap_or("{}").as_bytes());
     }
 
+    /// The rooms that it is in and `socket.data`, as `,"rooms":[…],"data":…`.
+    pub fn write_rooms_and_data(&self, out: &mut Vec<u8>) {
+        let inner = self.inner.lock();
+        let own = self.shows_own_room(&inner).then(|| self.sid.as_str());
+        out.extend_from_slice(b",\"rooms\":");
+        write_strings(own.into_iter().chain(inner.rooms.iter().map(|room| &**room)), out);
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(inner.data.as_deref().unwrap_or("{}").as_bytes());
+    }
+
     /// Sets `socket.data`.
     pub fn set_data(&self, json: &str) {
         self.inner.lock().data = Some(json.into());
@@ -155,8 +166,12 @@ impl Socket {
     /// The rooms that it is in, its own first.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         let inner = self.inner.lock();
-        let own = (!inner.left_own_room && self.state() != State::Gone).then(|| Arc::from(self.sid.as_str()));
+        let own = self.shows_own_room(&inner).then(|| Arc::from(self.sid.as_str()));
         own.into_iter().chain(inner.rooms.iter().cloned()).collect()
+    }
+
+    fn shows_own_room(&self, inner: &Inner) -> bool {
+        !inner.left_own_room && self.state() != State::Gone
     }
 
     /// How many rooms it is in.
