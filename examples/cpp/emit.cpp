@@ -5,7 +5,8 @@
 //      ROOM=games NSP=/chat ./emit news '["hi"]'   to a room of a namespace
 //      ROOM=games ./emit --disconnect              everybody in a room is sent away
 //
-// The environment says where: ADAPTER (redis), REDIS_URL (redis://127.0.0.1:6379), ADAPTER_PREFIX (the servers' option `key`), NSP, ROOM, EXCEPT.
+// The environment says where: ADAPTER (redis, or another of the servers' kinds), REDIS_URL (redis://127.0.0.1:6379) or DATABASE_URL, NSP, ROOM, EXCEPT,
+// and ADAPTER_PREFIX, the servers' option `key`, `streamName` or `channelPrefix`.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -24,9 +25,12 @@ string_view env(const char *name, string_view fallback) {
     return value && *value ? string_view(value) : fallback;
 }
 
-std::string options() {
-    std::string json = "{\"url\":" + sockeye::json::quote(env("REDIS_URL", "redis://127.0.0.1:6379"));
-    if (const auto key = env("ADAPTER_PREFIX", ""); !key.empty()) json += ",\"key\":" + sockeye::json::quote(key);
+std::string options(string_view kind) {
+    const auto url = kind == "postgres" ? env("DATABASE_URL", "postgres://127.0.0.1/postgres") : env("REDIS_URL", "redis://127.0.0.1:6379");
+    const string_view name = kind == "redis" ? "key" : kind == "redis-streams" ? "streamName" : "channelPrefix";
+    std::string json = "{\"url\":" + sockeye::json::quote(url);
+    if (const auto prefix = env("ADAPTER_PREFIX", ""); !prefix.empty())
+        json += "," + sockeye::json::quote(name) + ":" + sockeye::json::quote(prefix);
     return json + "}";
 }
 
@@ -42,7 +46,8 @@ int main(int argc, char **argv) {
         std::fprintf(stderr, "usage: emit EVENT [ARGUMENTS, a JSON array], or emit --disconnect\n");
         return 2;
     }
-    const auto emitter = sockeye::Emitter::open(env("ADAPTER", "redis"), options());
+    const auto kind = env("ADAPTER", "redis");
+    const auto emitter = sockeye::Emitter::open(kind, options(kind));
     if (!emitter) return failed("the emitter cannot be made", emitter.status());
     auto to = emitter->all(env("NSP", "/"));
     if (const auto room = env("ROOM", ""); !room.empty()) to.to(room);

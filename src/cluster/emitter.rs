@@ -17,12 +17,10 @@ use super::draft::{Body, Draft, Whom};
 use super::format::{Format, Local};
 use super::link;
 use super::outgoing::{Outgoing, Publication};
+use super::peers::EMITTER;
 use super::subscriptions::Subscriptions;
 use crate::server::{Code, Emission, Error};
 use crate::sys;
-
-/// The name that emitters go by.
-const UID: &str = "emitter";
 
 /// Whom an emitter means: the sockets of a namespace, on all servers.
 #[derive(Clone, Copy)]
@@ -150,7 +148,7 @@ impl Emitter {
 
     fn send(&self, nsp: &str, draft: &Draft<'_>) -> Result<(), Error> {
         let station = &*self.station;
-        let local = Arc::new(Local::new(&*station.format, nsp, UID.to_owned()));
+        let local = Arc::new(Local::new(&*station.format, nsp, EMITTER.to_owned()));
         let written = station.format.write(&local, draft);
         let written = written.map_err(|error| Error::new(Code::Invalid, format!("this cannot be written: {error}")))?;
         let mut state = station.state.lock();

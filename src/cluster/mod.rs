@@ -81,6 +81,8 @@ pub fn open_emitter(kind: &str, json: &str) -> Result<Emitter, Error> {
         "redis" => redis::kinds::classic_emitter(json),
         #[cfg(feature = "redis")]
         "sharded-redis" => redis::kinds::sharded_emitter(json),
+        #[cfg(feature = "redis")]
+        "redis-streams" => redis::kinds::streams_emitter(json),
         #[cfg(feature = "postgres")]
         "postgres" => postgres::emitter(json),
         _ => Err(no_kind(kind, "emitter")),

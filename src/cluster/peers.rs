@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-/// The messages of all emitters bear this name: it is no server's.
+/// The name that all emitters go by, which is no server's.
 pub const EMITTER: &str = "emitter";
 
 /// How often servers tell, and how long a silent one is believed in.

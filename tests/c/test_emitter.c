@@ -60,6 +60,30 @@ static void test_refused_options(void)
     CHECK("nothing was made", emitter == NULL);
 }
 
+/* Each kind of the servers has its emitter, with the same options. */
+static void test_kinds(void)
+{
+    static const char *const kinds[][2] = {
+        {"redis", "{" NOWHERE ",\"key\":\"k\"}"},
+        {"sharded-redis", "{" NOWHERE ",\"subscriptionMode\":\"static\"}"},
+        {"redis-streams", "{" NOWHERE ",\"streamName\":\"s\",\"streamCount\":4,\"maxLen\":10}"},
+        {"postgres", "{\"url\":\"postgres://user:s3cret@127.0.0.1:1/x\",\"channelPrefix\":\"p\"}"},
+    };
+    sockeye_emitter *emitter = NULL;
+    sockeye_emitter_target target = everybody();
+    sockeye_emission emission = event("x", "[1]");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        GIVES(kinds[i][0], SOCKEYE_OK, open_emitter(kinds[i][0], kinds[i][1], &emitter));
+        GIVES("it takes what is said", SOCKEYE_OK, sockeye_emitter_emit(emitter, &target, &emission));
+        GIVES("and what is said to servers", SOCKEYE_OK, sockeye_emitter_server_emit(emitter, NULL, 0, &emission));
+        GIVES("both wait", 2, (int64_t)state_of(emitter).waiting);
+        sockeye_emitter_close(emitter, 0);
+        GIVES("free", SOCKEYE_OK, sockeye_emitter_free(emitter));
+    }
+    GIVES("an option of another kind", SOCKEYE_ERR_INVALID, open_emitter("redis-streams", "{" NOWHERE ",\"key\":\"k\"}", &emitter));
+    GIVES("a range that is left", SOCKEYE_ERR_INVALID, open_emitter("redis-streams", "{" NOWHERE ",\"streamCount\":0}", &emitter));
+}
+
 static void refused(sockeye_emitter *emitter, const char *what, sockeye_result wanted, sockeye_emission emission)
 {
     sockeye_emitter_target target = everybody();
@@ -179,6 +203,7 @@ static void test_fork(void)
 int main(void)
 {
     test_refused_options();
+    test_kinds();
     test_refused_emissions();
     test_waiting_and_closing();
     test_grace();

@@ -65,6 +65,21 @@ def test_it_moves_and_disconnects_clients_and_speaks_to_servers(host, emitter, c
     eventually(lambda: not other.connected)
 
 
+def test_streams_have_emitters_too(redis_url, connect):  # noqa: F811
+    place = {"kind": "redis-streams", "url": redis_url, "streamName": "said"}
+    host, heard = ThreadHost(client_manager={**place, "channelPrefix": "said"}), []
+    host.sio.on("connect", lambda sid, environ: None)
+    host.sio.on_server_event("said", lambda *args: heard.append(args))
+    host.start()
+    eventually(lambda: _count(host) == 1)
+    client = connect(host)
+    with sockeye_io.Emitter(**place) as emitter:
+        emitter.emit("hello", (1, b"\x02"), to=client.get_sid("/"))
+        emitter.server_side_emit("said", b"\x03")
+    eventually(lambda: client.received == [("hello", 1, b"\x02")] and heard == [(b"\x03",)])
+    host.stop()
+
+
 def test_threads_share_it_and_nothing_is_lost(host, emitter, connect):
     client = connect(host)
     threads = [threading.Thread(target=lambda n=n: [emitter.emit("n", (n, i)) for i in range(100)]) for n in range(4)]

@@ -9,6 +9,7 @@ use super::msgpack::Malformed;
 use super::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use crate::cluster::broker::{Heard, Subscription};
 use crate::cluster::draft::Draft;
+use crate::cluster::peers::EMITTER;
 
 /// The format.
 #[derive(Debug)]
@@ -58,7 +59,9 @@ impl Format for Streams {
             Draft::Join { .. } | Draft::Leave { .. } | Draft::Disconnect { .. } => true,
             // Servers of version 0.2 ask in the stream, and hear nothing else.
             Draft::Answer { to, .. } => to.stored,
-            Draft::Fetch { .. } | Draft::ServerEmit { .. } | Draft::Beat(_) => false,
+            // Emitters publish nothing: who reads the stream obeys all that is in it.
+            Draft::ServerEmit { .. } => local.uid == EMITTER,
+            Draft::Fetch { .. } | Draft::Beat(_) => false,
         };
         if is_entry {
             let data = match envelope.has_binary() {

@@ -58,11 +58,22 @@ fn sharded_parts(json: &str) -> Result<(Options, Box<dyn Format>), Error> {
 
 /// `redis-streams`.
 pub fn streams(server: &Arc<Server>, json: &str) -> Result<(), Error> {
+    let (options, format, broker) = streams_parts(json)?;
+    connect::start(server, settings("redis-streams", &options), format, broker)
+}
+
+/// An emitter to servers with `redis-streams`.
+pub fn streams_emitter(json: &str) -> Result<Emitter, Error> {
+    let (options, format, broker) = streams_parts(json)?;
+    Emitter::start(format, broker, options.publish_queue_bytes)
+}
+
+fn streams_parts(json: &str) -> Result<(Options, Box<dyn Format>, StreamsBroker), Error> {
     let (options, own) = options::read::<StreamsOptions>(json)?;
     let broker = StreamsBroker::new(Broker::at_one_place(&options, own.use_sharded_pub_sub)?, &own);
     let StreamsOptions { channel_prefix: prefix, stream_name: stream, stream_count, only_plaintext, .. } = own;
     let format = Streams { prefix, stream, stream_count, only_plaintext };
-    connect::start(server, settings("redis-streams", &options), Box::new(format), broker)
+    Ok((options, Box::new(format), broker))
 }
 
 fn settings(kind: &'static str, options: &Options) -> Settings {

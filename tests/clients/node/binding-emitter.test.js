@@ -1,6 +1,6 @@
 /**
- * The emitter of bindings/node in a cluster of an official server and a testbed, over Redis, its sharded channels and PostgreSQL: everything
- * that it can say, what it waits for, and what it tells of what is lost.
+ * The emitter of bindings/node in a cluster of an official server and a testbed, over Redis, its sharded channels, its streams and PostgreSQL:
+ * everything that it can say, what it waits for, and what it tells of what is lost.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -14,11 +14,14 @@ import { createClient } from "redis";
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { ROOT, startProgram, startTestbed } from "./support/process.js";
 import { endAll, startPostgres } from "./support/postgres.js";
-import { killAll, startRedis } from "./support/redis.js";
+import { killAll, startKeepingRedis, startRedis } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
 const BINDING = path.join(ROOT, "bindings/node");
-const { Emitter } = createRequire(import.meta.url)(BINDING);
+const require = createRequire(import.meta.url);
+const { Emitter } = require(BINDING);
+/** What stands in place of the official package. */
+const ofPackage = (name) => require(path.join(BINDING, "lib/packages", name)).Emitter;
 const bytes = (...list) => Buffer.from(list);
 
 let redis, postgres;
@@ -48,6 +51,7 @@ async function count(server) {
 const KINDS = {
   redis: () => [{ REDIS_URL: redis.url }, { url: redis.url, key: "emitted" }],
   "sharded-redis": () => [{ REDIS_URL: redis.url }, { url: redis.url, channelPrefix: "emitted" }],
+  "redis-streams": () => [{ REDIS_URL: redis.url }, { url: redis.url, streamName: "emitted" }],
   postgres: () => [{ DATABASE_URL: postgres.url }, { url: postgres.url, channelPrefix: "emitted" }],
 };
 
@@ -151,9 +155,10 @@ for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluste
     assert.deepEqual([up, waiting, published - before.published, dropped, unconfirmed, downs], [true, 0, 1000, 0, 0, 0]);
   });
 
-  if (kind === "redis") test("takes the address of a client of Redis", async () => {
-    const client = createClient({ url: redis.url });
-    const other = new Emitter(client, { key: "emitted" });
+  const packages = { redis: ["redis-emitter", { key: "emitted" }], "redis-streams": ["redis-streams-emitter", { streamName: "emitted", maxLen: 100 }] };
+  if (packages[kind]) test("takes the address of a client of Redis, in place of the official package", async () => {
+    const [name, options] = packages[kind];
+    const other = new (ofPackage(name))(createClient({ url: redis.url }), options);
     opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
     saw = await Promise.all(opened.map(async (each) => record(await each.connect("/"))));
     other.emit("by client");
@@ -206,6 +211,32 @@ describe("an emitter without a broker", () => {
     assert.ok(unconfirmed <= 512, `${unconfirmed} are not confirmed`);
     console.log(`emitter: ${sent} sent, ${unconfirmed} of them unconfirmed when the broker was killed`);
     await emitter.close();
+  });
+
+  test("adds each entry to a stream once, whatever happens to its broker", async () => {
+    const own = await startKeepingRedis();
+    const emitter = new Emitter({ kind: "redis-streams", url: own.url, maxLen: 1_000_000 });
+    let sent = 0;
+    const emitting = setInterval(() => {
+      for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
+    }, 5);
+    await eventually(() => emitter.state.published > 1000);
+    await own.kill();
+    await eventually(() => emitter.state.downs === 1);
+    await own.start();
+    const before = emitter.state.published;
+    await eventually(() => emitter.state.published > before + 1000);
+    clearInterval(emitting);
+    await emitter.flush().catch(({ code }) => assert.equal(code, "SOCKEYE_ERR_IO"));
+    const { published, unconfirmed, dropped } = emitter.state;
+    await emitter.close();
+    const client = createClient({ url: own.url });
+    await client.connect();
+    const numbers = (await client.xRange("socket.io", "-", "+")).map(({ message }) => JSON.parse(message.data).packet.data[1]);
+    await client.disconnect();
+    assert.deepEqual([published + unconfirmed, dropped], [sent, 0]);
+    assert.ok(numbers.every((number, index) => index === 0 || number > numbers[index - 1]), "in order, and once each");
+    assert.ok(numbers.length >= published && numbers.length <= sent, `${numbers.length} of ${sent} are there, ${unconfirmed} were not confirmed`);
   });
 
   test("sends what waits when its broker comes", async () => {

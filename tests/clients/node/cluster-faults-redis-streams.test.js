@@ -1,25 +1,15 @@
 /** What goes wrong in a cluster over Redis Streams, where nothing is to be lost: see support/faults.js. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { after } from "node:test";
 
 import { createClient } from "redis";
 
 import { faults, noMessages } from "./support/faults.js";
-import { killAll, startRedis } from "./support/redis.js";
+import { killAll, startKeepingRedis } from "./support/redis.js";
 
-const folders = [];
-after(async () => {
-  await killAll();
-  await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
-});
+after(killAll);
 
-/** A Redis that forgets nothing that it has confirmed. */
 async function start() {
-  const folder = await mkdtemp(path.join(tmpdir(), "sockeye-streams-"));
-  folders.push(folder);
-  const redis = await startRedis(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]);
+  const redis = await startKeepingRedis();
   redis.env = { REDIS_URL: redis.url };
   return redis;
 }

@@ -1,7 +1,6 @@
 /** Clusters over Redis Streams, and what breaks. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -9,7 +8,10 @@ import { createClient } from "redis";
 
 import { cmd, eventually, event, record } from "./support/client.js";
 import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
-import { killAll, startRedis } from "./support/redis.js";
+import { ROOT } from "./support/process.js";
+import { killAll, startKeepingRedis, startRedis } from "./support/redis.js";
+
+const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
 
 let redis, publisher;
 before(async () => {
@@ -61,6 +63,27 @@ everyOperation({
   },
 });
 
+describe("an emitter of ours", () => {
+  cluster(environment({ ADAPTER_PREFIX: "said" }), (context) => {
+    test("the example in C++ adds to the stream that all read", async () => {
+      const clients = await context.connect("/custom", (index) => ({ auth: { rooms: [`room-${index}`] } }));
+      const saw = clients.map(record);
+      const emit = (room, ...args) => {
+        const env = { ...process.env, ADAPTER: "redis-streams", REDIS_URL: redis.url, ADAPTER_PREFIX: "said", NSP: "/custom", ROOM: room };
+        const { status, stderr } = spawnSync(path.join(EXAMPLES, "emit"), args, { env, encoding: "utf8", timeout: 20_000 });
+        assert.equal(status, 0, stderr);
+      };
+      emit("", "hello", '[1,{"a":"\u20ac"}]');
+      emit("room-1", "one");
+      const hello = ["hello", 1, { a: "\u20ac" }];
+      await received(saw, [[hello], [hello, ["one"]], [hello]]);
+      const gone = event(clients[2], "disconnect");
+      emit("room-2", "--disconnect");
+      await gone;
+    });
+  });
+});
+
 /** Environment with these options of the adapter, for all servers of a cluster. */
 const withOptions = (options) => () => {
   const common = { url: redis.url, requestsTimeout: 1000, ...options };
@@ -108,13 +131,6 @@ describe("plain text in the stream", () => {
     });
   });
 });
-
-/** A Redis that forgets nothing when it is killed. */
-async function startKeepingRedis() {
-  const folder = await mkdtemp(path.join(tmpdir(), "sockeye-streams-"));
-  after(() => rm(folder, { recursive: true, force: true }));
-  return startRedis(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]);
-}
 
 describe("when the broker of streams is not well", () => {
   const namespaces = ["/"];

@@ -11,12 +11,14 @@ import { freePort } from "./process.js";
 
 const START_TIMEOUT_MS = 10_000;
 
-// Those that were started, so that none outlives the tests, whatever becomes of them.
+// Those that were started, and what they keep, so that nothing outlives the tests, whatever becomes of them.
 const started = new Set();
+const folders = [];
 
 /** Ends all that were started. */
 export async function killAll() {
   await Promise.all([...started].map((redis) => redis.kill()));
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
 }
 
 /** A running Redis. */
@@ -78,6 +80,13 @@ function answers(port) {
 /** Starts one; `args` are further arguments of redis-server. */
 export async function startRedis(args = []) {
   return new Redis(await freePort(), ["--save", "", "--appendonly", "no", ...args]).start();
+}
+
+/** Starts one that forgets nothing that it has confirmed, whatever ends it. */
+export async function startKeepingRedis() {
+  const folder = await mkdtemp(path.join(tmpdir(), "sockeye-redis-"));
+  folders.push(folder);
+  return startRedis(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]);
 }
 
 /** Starts one that speaks TLS with this certificate on its `tlsPort`, too; with `clients`, only to those who show one. */
