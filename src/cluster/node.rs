@@ -278,7 +278,7 @@ impl Node {
                 let (json, attachments) = emission.payload.data(&nsp.name);
                 let event = Body { json: &json, attachments: &attachments };
                 let timeout_ms = emission.ack_timeout_ms.filter(|ms| *ms > 0).unwrap_or(timeout_ms);
-                let request = Request::new(nsp, token, Asked::Replies, timeout_ms);
+                let request = Request::new(nsp, token, Asked::Replies(Arc::default()), timeout_ms);
                 self.request(server, &id, request, Some(&Draft::ServerEmit { request: Some(&id), event }));
             }
         }
@@ -369,20 +369,11 @@ mod tests {
     use super::*;
     use crate::cluster::format::classic::Classic;
     use crate::cluster::subscriptions::Change;
-    use crate::server::{Config, Limits};
+    use crate::server::Config;
 
     fn node() -> (Server, Node) {
         let settings = Settings { kind: "test", requests_timeout_ms: 1000, publish_queue_bytes: 1000 };
-        let config = Config {
-            shards: 1,
-            engine_only: false,
-            connect_timeout_ms: 1000,
-            cleanup_empty_children: true,
-            queue_events_max: 1,
-            queue_bytes_max: 1,
-            limits: Limits::default(),
-        };
-        (Server::new(config), Node::new(settings, Box::new(Classic::default())))
+        (Server::new(Config::of_a_test()), Node::new(settings, Box::new(Classic::default())))
     }
 
     #[test]

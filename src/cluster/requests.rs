@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::message::Message;
-use crate::queue::{Event, Outbox};
+use crate::queue::{Event, Outbox, Series};
 use crate::server::event::{
     EVENT_ACK, EVENT_SERVER_ACK, EVENT_SOCKETS, FLAG_PARTIAL, STATUS_CLOSED, STATUS_OK, STATUS_TIMEOUT,
 };
@@ -16,8 +16,8 @@ use crate::server::{BroadcastAck, Namespace, write_strings};
 pub enum Asked {
     /// For sockets; a JSON array of their objects so far, which is still open: without its last bracket.
     Sockets(Vec<u8>),
-    /// For replies to an event.
-    Replies,
+    /// For replies to an event; what the host is told of them.
+    Replies(Arc<Series>),
     /// For acknowledgements, which the broadcast counts itself.
     Acks(Arc<BroadcastAck>),
     /// For the number of servers.
@@ -87,7 +87,7 @@ impl Request {
         match self.asked {
             // It tells the host itself, at its own time.
             Asked::Acks(_) => {}
-            Asked::Replies => out.push(&self.nsp.queue, &Event { data: &progress, ..event }),
+            Asked::Replies(told) => out.push_end(&told, &self.nsp.queue, &Event { data: &progress, ..event }),
             Asked::Count => {
                 let count = self.expected.map_or("null".to_owned(), |others| (others + 1).to_string());
                 out.push(&self.nsp.queue, &Event { data: &format!("{{\"count\":{count}}}"), ..event });
@@ -140,9 +140,10 @@ impl Request {
                 }
                 list.extend_from_slice(elements.as_bytes());
             }
-            (Asked::Replies, Message::ServerReply { data, .. }) => {
+            (Asked::Replies(told), Message::ServerReply { data, .. }) => {
                 let data = format!("[{data}]");
                 out.push(&self.nsp.queue, &Event { data: &data, ..partial(EVENT_SERVER_ACK) });
+                out.note_part(told);
             }
             (Asked::Acks(broadcast), Message::ClientCount { count, .. }) => broadcast.server_has(*count, out, time_us),
             (Asked::Acks(broadcast), Message::ClientAck { packet, .. }) => {
@@ -246,5 +247,37 @@ fn complete_if_due(table: &mut Table, id: &str, out: &mut Outbox, time_us: u64) 
         && let Some(request) = table.open.remove(id)
     {
         request.complete(STATUS_OK, out, time_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Chunk, Host, Mode};
+    use crate::server::{Config, Server};
+
+    struct Flags(Mutex<Vec<u32>>);
+
+    impl Host for Flags {
+        fn deliver(&self, chunk: &Arc<Chunk>) {
+            self.0.lock().extend(chunk.records().iter().map(|record| record.flags));
+        }
+    }
+
+    #[test]
+    fn the_last_event_comes_after_a_reply_that_another_thread_has_yet_to_hand_over() {
+        let (server, flags) = (Server::new(Config::of_a_test()), Arc::new(Flags(Mutex::default())));
+        server.queue().set_mode(Mode::Inline, Some(flags.clone()));
+        let (requests, mut one, mut two) = (Requests::default(), Outbox::default(), Outbox::default());
+        let request = Request::new(&server.root(), 7, Asked::Replies(Arc::default()), 1000);
+        requests.add("id", request, &mut one, 0);
+        let reply = Message::ServerReply { request: "id".into(), data: "1" };
+        assert!(requests.answered("id", Some("a"), &reply, &[], &mut one, 0));
+        assert!(requests.answered("id", Some("b"), &reply, &[], &mut two, 0));
+        requests.counted("id", 3, &mut two, 0);
+        two.deliver(true);
+        assert_eq!(*flags.0.lock(), [FLAG_PARTIAL]);
+        one.deliver(true);
+        assert_eq!(*flags.0.lock(), [FLAG_PARTIAL, FLAG_PARTIAL, 0]);
     }
 }

@@ -10,10 +10,12 @@ mod chunk;
 mod outbox;
 mod packed;
 mod poll;
+mod series;
 mod shared;
 
 pub use chunk::{Chunk, Event, Record};
 pub use outbox::Outbox;
 pub use packed::pack;
 pub use poll::{Batch, PollError};
+pub use series::Series;
 pub use shared::{Depth, Host, Limits, Mode, Queue, Wake};

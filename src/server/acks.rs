@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::adapter::Asker;
 use super::namespace::Namespace;
 use crate::proto::ack_id::AckId;
-use crate::queue::{Event, Outbox};
+use crate::queue::{Event, Outbox, Series};
 
 use super::event::{EVENT_ACK, FLAG_PARTIAL, STATUS_OK};
 
@@ -28,6 +28,8 @@ pub struct BroadcastAck {
     pub wire_id: u64,
     /// The server that gets the replies instead of the host.
     pub asker: Option<Box<dyn Asker>>,
+    /// What the host is told of it.
+    told: Arc<Series>,
     state: Mutex<Progress>,
 }
 
@@ -74,7 +76,8 @@ impl BroadcastAck {
         others: bool,
     ) -> BroadcastAck {
         let others = others.then(Others::default);
-        BroadcastAck { token, nsp, wire_id, asker, state: Mutex::new(Progress { others, ..Progress::default() }) }
+        let state = Mutex::new(Progress { others, ..Progress::default() });
+        BroadcastAck { token, nsp, wire_id, asker, told: Arc::default(), state }
     }
 
     /// The id as packets carry it.
@@ -109,18 +112,21 @@ impl BroadcastAck {
         self.complete_if_due(&mut state, out, time_us);
     }
 
-    /// Takes a reply; `event` gives it to the host.
+    /// Takes a reply; `event` gives it to the host, or to the server that asked.
     pub fn reply(&self, out: &mut Outbox, time_us: u64, event: impl FnOnce(&mut Outbox)) {
         let mut state = self.state.lock();
         if state.done {
             return;
         }
         event(out);
+        if self.asker.is_none() {
+            out.note_part(&self.told);
+        }
         state.received += 1;
         self.complete_if_due(&mut state, out, time_us);
     }
 
-    /// Whether the host has been told the end.
+    /// Whether the host has been told the end, or is about to be.
     pub fn is_done(&self) -> bool {
         self.state.lock().done
     }
@@ -167,11 +173,80 @@ impl BroadcastAck {
             time_us,
             ..Event::default()
         };
-        out.push(&self.nsp.queue, &event);
+        out.push_end(&self.told, &self.nsp.queue, &event);
     }
 }
 
 /// The flag of a reply to a broadcast.
 pub fn partial_flag(awaited: &Awaited) -> u32 {
     if matches!(awaited, Awaited::Broadcast(_)) { FLAG_PARTIAL } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Chunk, Host, Mode};
+    use crate::server::{Config, Server};
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(u32, String)>>);
+
+    impl Host for Seen {
+        fn deliver(&self, chunk: &Arc<Chunk>) {
+            let text = |record| String::from_utf8_lossy(chunk.data(record)).into_owned();
+            self.0.lock().extend(chunk.records().iter().map(|record| (record.flags, text(record))));
+        }
+    }
+
+    /// A broadcast with two receivers, which are read by two threads.
+    struct Fixture {
+        seen: Arc<Seen>,
+        broadcast: BroadcastAck,
+        outboxes: [Outbox; 2],
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let (server, seen) = (Server::new(Config::of_a_test()), Arc::new(Seen::default()));
+            server.queue().set_mode(Mode::Inline, Some(seen.clone()));
+            let broadcast = BroadcastAck::new(7, server.root(), 0, None, false);
+            let mut outboxes = <[Outbox; 2]>::default();
+            broadcast.expect(vec![1, 2], &mut outboxes[0], 0);
+            Fixture { seen, broadcast, outboxes }
+        }
+
+        fn reply(&mut self, thread: usize) {
+            let event = Event { flags: FLAG_PARTIAL, data: "reply", ..Event::default() };
+            self.broadcast.reply(&mut self.outboxes[thread], 0, |out| out.push(&self.broadcast.nsp.queue, &event));
+        }
+
+        fn deliver(&mut self, thread: usize) -> Vec<(u32, String)> {
+            self.outboxes[thread].deliver(true);
+            std::mem::take(&mut *self.seen.0.lock())
+        }
+    }
+
+    fn reply() -> (u32, String) {
+        (FLAG_PARTIAL, "reply".to_owned())
+    }
+
+    #[test]
+    fn the_completion_comes_after_a_reply_that_another_thread_has_yet_to_hand_over() {
+        let mut fixture = Fixture::new();
+        fixture.reply(0);
+        fixture.reply(1);
+        assert!(fixture.broadcast.is_done());
+        assert_eq!(fixture.deliver(1), [reply()]);
+        assert_eq!(fixture.deliver(0), [reply(), (0, r#"{"expected":2,"received":2}"#.to_owned())]);
+    }
+
+    #[test]
+    fn so_does_the_end_of_the_time_and_a_later_reply_does_not_count() {
+        let mut fixture = Fixture::new();
+        fixture.reply(0);
+        fixture.broadcast.end(-7, &mut fixture.outboxes[1], 0);
+        fixture.reply(1);
+        assert_eq!(fixture.deliver(1), []);
+        assert_eq!(fixture.deliver(0), [reply(), (0, r#"{"expected":2,"received":1}"#.to_owned())]);
+    }
 }

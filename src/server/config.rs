@@ -18,3 +18,19 @@ pub struct Config {
     pub queue_bytes_max: usize,
     pub limits: Limits,
 }
+
+#[cfg(test)]
+impl Config {
+    /// One shard and small queues.
+    pub fn of_a_test() -> Config {
+        Config {
+            shards: 1,
+            engine_only: false,
+            connect_timeout_ms: 1000,
+            cleanup_empty_children: true,
+            queue_events_max: 1,
+            queue_bytes_max: 1,
+            limits: Limits::default(),
+        }
+    }
+}
