@@ -91,13 +91,13 @@ class Engine extends EventEmitter {
   }
 
   handleUpgrade(req, socket, head) {
-    // Middlewares are written for requests: they get an answer whose headers nobody reads.
-    const res = { setHeader() {}, getHeader() {}, appendHeader() {}, removeHeader() {}, on() {}, once() {}, writeHead() {}, end() {} };
-    runAll(this.middlewares, req, res, (err) => {
+    expectErrors(socket);
+    runAll(this.middlewares, req, answerOf(socket), (err) => {
       if (err) return socket.destroy();
       this.admit(req, (number) => this.guests.upgrade(req, socket, head, number), (message) => {
         this.emit("connection_error", { req, code: FORBIDDEN_CODE, message, context: {} });
-        socket.end(
+        hangUp(
+          socket,
           `HTTP/1.1 ${FORBIDDEN} Forbidden\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: ` +
             `${Buffer.byteLength(message)}\r\n\r\n${message}`,
         );
@@ -192,10 +192,28 @@ function fail(res, err) {
   res.end();
 }
 
+/** Node leaves the errors of an upgraded connection to us. A peer that breaks it off is no reason to end the process; 'close' follows. */
+function expectErrors(socket) {
+  socket.on("error", () => {});
+}
+
+/** What middlewares get for an upgrade, which they are not written for: an answer that nobody reads, and whose end is the connection's. */
+function answerOf(socket) {
+  const nothing = () => {};
+  const end = () => socket.destroy();
+  return { setHeader: nothing, getHeader: nothing, appendHeader: nothing, removeHeader: nothing, on: nothing, once: nothing, write: nothing, writeHead: nothing, end };
+}
+
+/** The last words to a peer, which need not close its side for the connection to end. */
+function hangUp(socket, text) {
+  socket.end(text, () => socket.destroy());
+}
+
 /** An upgrade that nobody has answered after a while is nobody's. */
 function abandonLater(socket, timeoutMs) {
+  expectErrors(socket);
   setTimeout(() => {
-    if (socket.writable && socket.bytesWritten <= 0) socket.on("error", () => {}).end();
+    if (socket.writable && socket.bytesWritten <= 0) hangUp(socket, "");
   }, timeoutMs);
 }
 

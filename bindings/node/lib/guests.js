@@ -92,7 +92,8 @@ class Guests {
 
   upgrade(req, socket, head, number) {
     const { handle } = this.core;
-    if (handle === null) return socket.destroy();
+    // The program may have taken its time, and the peer have left.
+    if (handle === null || socket.destroyed) return socket.destroy();
     const bytes = Buffer.concat([headOf(req, number), head]);
     const fd = socket.encrypted ? undefined : socket._handle?.fd;
     if (fd === undefined || fd < 0) return this.feed(socket, bytes);
