@@ -4,8 +4,9 @@
 const { Adapter } = require("./adapter");
 const { hasBinary, takeOut } = require("./binary");
 const { native, CLOSE } = require("./native");
+const { textOf } = require("./outbox");
 
-const texts = (rooms) => Array.from(rooms ?? [], String);
+const texts = (rooms) => Array.from(rooms ?? [], textOf);
 
 /** What waits for a list, or for a number. */
 class Answer {

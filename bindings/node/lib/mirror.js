@@ -3,6 +3,7 @@
 "use strict";
 
 const { native } = require("./native");
+const { textOf } = require("./outbox");
 
 class Mirror {
   constructor(core) {
@@ -22,7 +23,7 @@ class Mirror {
   expect(socket, room) {
     let rooms = this.echoes.get(socket);
     if (rooms === undefined) this.echoes.set(socket, (rooms = new Map()));
-    room = String(room);
+    room = textOf(room);
     rooms.set(room, (rooms.get(room) ?? 0) + 1);
   }
 

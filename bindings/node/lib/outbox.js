@@ -13,9 +13,18 @@ const TEXT_MAX = 1 << 20;
 /** Names of events that are interned. Those beyond are sent as text: a program that makes names up must not fill the engine's table. */
 const ATOMS_MAX = 4096;
 
+/** The text of a name or room, which a program may have from a client: an object whose `toString` is no function has none. */
+function textOf(value) {
+  try {
+    return String(value);
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
+}
+
 /** A name or room among texts that newlines end. */
 function plain(value) {
-  const text = String(value);
+  const text = textOf(value);
   return /[\n\x1b]/.test(text) ? text.replace(/[\n\x1b]/g, (char) => (char === "\n" ? "\x1bn" : "\x1be")) : text;
 }
 
@@ -156,4 +165,4 @@ class Outbox {
   }
 }
 
-module.exports = { Outbox };
+module.exports = { Outbox, textOf };

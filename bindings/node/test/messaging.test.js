@@ -41,6 +41,24 @@ test("names and rooms may hold any character", async (t) => {
   assert.deepEqual(await next(client(), odd), [odd]);
 });
 
+test("what a client gives for a room or name has a text, or is given one", async (t) => {
+  const { io, client } = await serve(t);
+  io.on("connection", (socket) =>
+    socket.on("join", async (room, ack) => {
+      await socket.join(room);
+      io.to(room).emit(room, "there");
+      ack(socket.rooms.has(room));
+      await socket.leave(room);
+    }));
+  const socket = client();
+  for (const room of [null, 7, true, {}, { toString: 1, valueOf: 1 }]) {
+    const heard = new Promise((resolve) => socket.onAny((...args) => resolve(args)));
+    assert.equal(await socket.emitWithAck("join", room), true);
+    assert.deepEqual((await heard)[1], "there");
+    socket.offAny();
+  }
+});
+
 test("more operations in a turn than a crossing takes keep their order", async (t) => {
   const { io, client } = await serve(t);
   const count = 5000;
