@@ -10,12 +10,15 @@ import threading
 import time
 
 import pytest
-import socketio
 import websocket
 
 import sockeye_io
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PACKAGE.parents[1] / "tests" / "support"))
+
+import orderly  # noqa: E402
+
 PATIENCE_S = 10
 
 
@@ -120,7 +123,7 @@ def connect():
     clients = []
 
     def connect(host, namespace="/", **how):
-        client = socketio.Client(reconnection=False)
+        client = orderly.Client(reconnection=False)
         clients.append(client)
         client.received = []
         client.on("*", lambda event, *args: client.received.append((event, *args)), namespace=namespace)
