@@ -146,7 +146,7 @@ class BaseServer(Registry):
         self._own_nsps: set[int] = set()
         self._asked: dict[int, Asked] = {}
         # For what several threads touch at a time: completions, which can come before the call that asked has returned its token, the
-        # jobs of clients, and whether they have joined.
+        # jobs of clients, whether they have joined, and the namespaces. The engine's lock is taken within it, never around it.
         self._books = threading.RLock()
         self._has_pattern = False
 
@@ -168,10 +168,12 @@ class BaseServer(Registry):
         return Encoder() if self._json is None else ModuleEncoder(self._json)
 
     def _registered(self, namespace: str, event: str) -> None:
-        if self._engine is not None:
-            self._open_namespace(namespace)
-            if event != "*":
-                self._engine.intern(event)
+        # Either it sees the engine, or who makes the engine sees the handler.
+        with self._books:
+            if self._engine is not None and self._engine.is_open:
+                self._open_namespace(namespace)
+                if event != "*":
+                    self._engine.intern(event)
 
     # ---- the engine -------------------------------------------------------------------------------------------------------------
 
@@ -189,37 +191,42 @@ class BaseServer(Registry):
             except EngineError:
                 engine.free()
                 raise
-        self._engine = engine
-        self._nsps, self._nsp_ids, self._own_nsps, self._has_pattern = {}, {}, set(), False
-        self._clients, self._sids = {}, {}
-        for name in {*self.namespaces, *self.handlers, *self.namespace_handlers, "/"}:
-            self._open_namespace(name)
-        for handlers in self.handlers.values():
-            for event in handlers:
-                engine.intern(event)
+        with self._books:
+            self._engine = engine
+            self._nsps, self._nsp_ids, self._own_nsps, self._has_pattern = {}, {}, set(), False
+            self._clients, self._sids = {}, {}
+            # Copies, for other threads may register handlers meanwhile.
+            for name in {*self.namespaces, *list(self.handlers), *list(self.namespace_handlers), "/"}:
+                self._open_namespace(name)
+            for handlers in list(self.handlers.values()):
+                for event in list(handlers):
+                    engine.intern(event)
         return engine
 
     def _open_namespace(self, name: str) -> None:
         engine = self._running()
-        if name == "*":
-            if not self._has_pattern:
-                self._has_pattern = True
-                engine.namespace("", pattern=True)
-        elif self._nsp_ids.get(name) not in self._own_nsps:
-            # One that a client made becomes our own, and stays.
-            nsp = engine.namespace(name)
-            self._own_nsps.add(nsp)
-            self._learn(nsp, name)
+        with self._books:
+            if name == "*":
+                if not self._has_pattern:
+                    self._has_pattern = True
+                    engine.namespace("", pattern=True)
+            elif self._nsp_ids.get(name) not in self._own_nsps:
+                # One that a client made becomes our own, and stays.
+                nsp = engine.namespace(name)
+                self._own_nsps.add(nsp)
+                self._learn(nsp, name)
 
     def _learn(self, nsp: int, name: str) -> None:
-        self._nsps[nsp] = name
-        self._nsp_ids[name] = nsp
+        with self._books:
+            self._nsps[nsp] = name
+            self._nsp_ids[name] = nsp
 
     def _unlearn(self, nsp: int, name: str) -> None:
-        self._nsps.pop(nsp, None)
-        # A client may have made it anew before this was told.
-        if self._nsp_ids.get(name) == nsp:
-            del self._nsp_ids[name]
+        with self._books:
+            self._nsps.pop(nsp, None)
+            # A client may have made it anew before this was told.
+            if self._nsp_ids.get(name) == nsp:
+                del self._nsp_ids[name]
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -247,7 +254,10 @@ class BaseServer(Registry):
         return client
 
     def _forget(self, client: Client) -> None:
-        self._clients.pop(client.socket, None)
+        # A handler may end after the server was shut down and started again, and the engine's numbers begin anew then.
+        clients = self._clients
+        if clients.get(client.socket) is client:
+            clients.pop(client.socket, None)
         self._sids.pop(client.sid, None)
 
     def _client(self, sid: str, namespace: Optional[str] = None) -> Client:
@@ -256,12 +266,25 @@ class BaseServer(Registry):
             raise UnknownClientError(f"there is no client {sid!r} in the namespace {namespace or '/'}")
         return client
 
+    def _with_client(self, call: Callable[..., Any], sid: str, namespace: Optional[str], *args: Any) -> Any:
+        """Calls the engine with a client, of which it may know before this does that it has left."""
+        try:
+            return call(self._client(sid, namespace).socket, *args)
+        except EngineError as error:
+            if error.code not in _LEFT:
+                raise
+            raise UnknownClientError(f"the client {sid!r} has left") from None
+
     def _environ(self, client: Client) -> dict[str, Any]:
         if client.environ is None:
             # Loaded when a client comes: a server listens without it.
             from ._environ import HandshakeEnviron
 
-            client.environ = HandshakeEnviron(self._running().handshake(client.socket))
+            environ = HandshakeEnviron(self._running().handshake(client.socket))
+            with self._books:
+                # Another thread may have been first.
+                if client.environ is None:
+                    client.environ = environ
         return client.environ
 
     def _connect_args(self, route: Route, client: Client, auth: Any) -> list[Any]:
@@ -458,10 +481,12 @@ class BaseServer(Registry):
 
     def _end_all(self) -> None:
         """After the last event: nobody is there any more, and nobody will answer."""
-        for asked in list(self._asked.values()):
-            if asked.future is not None and not asked.future.done():
-                asked.future.set_exception(DisconnectedError("the server was shut down"))
-        self._asked.clear()
+        # Who asked while the engine was there has its question in the books when this comes to them.
+        with self._books:
+            for asked in self._asked.values():
+                if asked.future is not None and not asked.future.done():
+                    asked.future.set_exception(DisconnectedError("the server was shut down"))
+            self._asked.clear()
 
     # ---- what needs no waiting in either server ---------------------------------------------------------------------------------
 
@@ -470,16 +495,29 @@ class BaseServer(Registry):
         client = self._sids.get(sid)
         if client is None or (namespace is not None and client.namespace != namespace):
             return []
-        return list(client.rooms) if client.rooms is not None else self._running().rooms(client.socket)
+        if client.rooms is not None:
+            return list(client.rooms)
+        try:
+            return self._running().rooms(client.socket)
+        except EngineError as error:
+            if error.code not in _LEFT:
+                raise
+            # Just now; what it was in may have been told meanwhile.
+            return list(client.rooms or ())
 
     def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict[str, Any]]:
         """The WSGI environment of a client's handshake; None if there is no such client."""
         client = self._sids.get(sid)
-        return None if client is None else self._environ(client)
+        try:
+            return None if client is None else self._environ(client)
+        except EngineError as error:
+            if error.code not in _LEFT:
+                raise
+            return None
 
     def transport(self, sid: str, namespace: Optional[str] = None) -> str:
         """`"polling"` or `"websocket"`."""
-        info = self._running().info(self._client(sid, namespace).socket)
+        info = self._with_client(self._running().info, sid, namespace)
         return "websocket" if info.transport == _ffi.TRANSPORT_WEBSOCKET else "polling"
 
     def namespace_rooms(self, namespace: Optional[str] = None) -> list[str]:
@@ -498,4 +536,4 @@ class BaseServer(Registry):
     def set_data(self, sid: str, data: Any, namespace: Optional[str] = None) -> None:
         """Sets what `fetch_sockets` shows as a client's `data`."""
         text, _ = self._encode([data])
-        self._running().set_data(self._client(sid, namespace).socket, text[1:-1])
+        self._with_client(self._running().set_data, sid, namespace, text[1:-1])

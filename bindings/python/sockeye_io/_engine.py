@@ -114,7 +114,7 @@ class Engine:
         self._ops: list[tuple[Any, ...]] = []
         self._slots = _Slots()
         self._polling = threading.Lock()
-        _engines.add(self)
+        _engines.add(weakref.ref(self, _engines.discard))
 
     # ---- life -----------------------------------------------------------------------------------------------------------------
 
@@ -281,8 +281,8 @@ class Engine:
         with self._lock:
             while self._ops and self._handle is not None:
                 ops = self._ops[:_SUBMIT_MAX]
-                # Not a new list: another thread may be adding to this one.
-                del self._ops[:_SUBMIT_MAX]
+                # Not a new list, and no more than was taken: another thread may be adding to this one.
+                del self._ops[: len(ops)]
                 self._submit(ops)
 
     def _submit(self, ops: list[tuple[Any, ...]]) -> None:
@@ -481,17 +481,22 @@ def _address_of_array(items: Sequence[bytes], keep: list[Any]) -> int:
     return ctypes.addressof(array)
 
 
-_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+# Not a WeakSet, which threads cannot change while it is looked through.
+_engines: "set[weakref.ref[Engine]]" = set()
+
+
+def _all() -> list[Engine]:
+    return [engine for engine in [reference() for reference in list(_engines)] if engine is not None]
 
 
 @atexit.register
 def _free_all() -> None:
-    for engine in list(_engines):
+    for engine in _all():
         engine.free()
 
 
 def _forget_all() -> None:
-    for engine in list(_engines):
+    for engine in _all():
         engine.forget()
 
 

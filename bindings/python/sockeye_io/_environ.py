@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import threading
 from typing import Any, Dict, Optional
 from urllib.parse import unquote_to_bytes
 
@@ -46,6 +47,9 @@ def environ_of(method: str, target: str, headers: dict[str, Any], address: str, 
     return environ
 
 
+_filling = threading.Lock()
+
+
 class HandshakeEnviron(Dict[str, Any]):
     """The environment of a client's handshake, made of the engine's JSON account of it when it is first looked into: most never are, and
     the text takes a tenth of the memory. The account itself is under `sockeye.handshake`."""
@@ -57,14 +61,17 @@ class HandshakeEnviron(Dict[str, Any]):
         self._text: Optional[str] = text
 
     def _fill(self) -> None:
-        text = self._text
-        if text is not None:
-            told = json.loads(text)
-            secure = bool(told.get("secure"))
-            super().update(environ_of("GET", told.get("url", "/"), told.get("headers", {}), told.get("address", ""), secure))
-            super().__setitem__("sockeye.handshake", told)
-            # At the end, for another thread may look meanwhile.
-            self._text = None
+        if self._text is None:
+            return
+        with _filling:
+            # Once, though several threads look: the first may have changed it since.
+            if self._text is not None:
+                told = json.loads(self._text)
+                secure = bool(told.get("secure"))
+                super().update(environ_of("GET", told.get("url", "/"), told.get("headers", {}), told.get("address", ""), secure))
+                super().__setitem__("sockeye.handshake", told)
+                # At the end, for another thread may look meanwhile.
+                self._text = None
 
 
 def _filled(name: str) -> Any:

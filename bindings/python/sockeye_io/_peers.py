@@ -32,8 +32,7 @@ class Peers(BaseServer):
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             self._server_routes[namespace or "/", event] = Route(handler, (), is_async(handler), arity_of(handler))
-            if self._engine is not None:
-                self._open_namespace(namespace or "/")
+            self._registered(namespace or "/", "*")
             return handler
 
         return register if handler is None else register(handler)

@@ -56,7 +56,7 @@ class Registry:
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             self.handlers.setdefault(name, {})[event] = handler
-            self._routes.clear()
+            self._routes = {}
             self._registered(name, event)
             return handler
 
@@ -74,7 +74,7 @@ class Registry:
             raise ValueError(f"not an instance of {self._namespace_class().__name__}")
         namespace_handler._set_server(self)
         self.namespace_handlers[namespace_handler.namespace] = namespace_handler
-        self._routes.clear()
+        self._routes = {}
         self._registered(namespace_handler.namespace, "*")
 
     def _namespace_class(self) -> type[Any]:
@@ -85,7 +85,9 @@ class Registry:
         raise NotImplementedError
 
     def _route(self, namespace: str, event: str) -> Optional[Route]:
-        route = self._routes.get((namespace, event))
+        # What was found before another thread registered a handler is remembered in a dict that nobody asks any more.
+        routes = self._routes
+        route = routes.get((namespace, event))
         if route is None:
             found = self._find(namespace, event)
             if found is None:
@@ -94,7 +96,7 @@ class Registry:
             route = Route(handler, prefix, is_async(handler), arity_of(handler) - len(prefix))
             # Names that clients choose are not remembered: there is no end of them.
             if exact:
-                self._routes[namespace, event] = route
+                routes[namespace, event] = route
         return route
 
     def _find(self, namespace: str, event: str) -> Optional[tuple[Callable[..., Any], tuple[Any, ...], bool]]:

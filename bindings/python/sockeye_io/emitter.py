@@ -94,7 +94,7 @@ class Emitter:
         name, handle = kind.encode(), c_void_p()
         _ffi.check(_ffi.lib.sockeye_emitter_open(name, len(name), text, len(text), ctypes.byref(handle)))
         self._handle = handle
-        _emitters.add(self)
+        _emitters.add(weakref.ref(self, _emitters.discard))
 
     def _call(self, function: Any, *args: Any) -> None:
         with self._lock:
@@ -192,11 +192,11 @@ class Emitter:
 
     def close(self, timeout: float = 5.0) -> None:
         """As `flush`, and the end. May be called again."""
-        handle = self._handle
-        if handle is None:
-            return
-        # Flushes in other threads end with it.
-        _ffi.lib.sockeye_emitter_close(handle, _ms(timeout))
+        with self._lock:
+            if self._handle is None:
+                return
+            # Flushes in other threads end with it.
+            _ffi.lib.sockeye_emitter_close(self._handle, _ms(timeout))
         with self._waiting:
             with self._lock:
                 handle, self._handle = self._handle, None
@@ -235,7 +235,8 @@ def _target(rooms: Any, except_: tuple[str, ...], namespace: Optional[str]) -> _
     return target
 
 
-_emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
+# Not a WeakSet, which threads cannot change while it is looked through.
+_emitters: "set[weakref.ref[Emitter]]" = set()
 
 
 def _end(emitter: Emitter) -> None:
@@ -248,5 +249,7 @@ def _end(emitter: Emitter) -> None:
 
 @atexit.register
 def _end_all() -> None:
-    for emitter in list(_emitters):
-        _end(emitter)
+    for reference in list(_emitters):
+        emitter = reference()
+        if emitter is not None:
+            _end(emitter)

@@ -42,6 +42,8 @@ class Server(Dispatcher):
         super().__init__(*args, **kwargs)
         self._encode = self._encode_here
         self._threads = Threads()
+        # Held by who begins or ends, not by who waits for that.
+        self._life = threading.Lock()
         self._closed = threading.Event()
         self._pump: Optional[threading.Thread] = None
 
@@ -66,10 +68,14 @@ class Server(Dispatcher):
 
         `app` is a WSGI application for all other paths, `static_files` maps paths to files or folders, as in python-socketio.
         """
-        if self._pump is not None:
+        with self._life:
+            if self._pump is None:
+                return self._first_start(host, port, app, static_files)
             if app is not None or static_files:
                 raise ValueError("app and static_files are decided by the first start()")
             return self._running().listen(host, port)
+
+    def _first_start(self, host: str, port: int, app: Any, static_files: Optional[dict[str, Any]]) -> int:
         engine = self._make_engine(http_events=app is not None or bool(static_files))
         self._http = None
         if app is not None or static_files:
@@ -143,22 +149,27 @@ class Server(Dispatcher):
             self._take(events)
         engine.free()
         self._end_all()
-        self._pump = None
-        self._closed.set()
+        with self._life:
+            self._pump = None
+            self._closed.set()
 
     def _begin(self, route: Route, args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any, client: Client) -> None:
-        job = (route.handler, args, done, a, b)
+        job = (self._engine, route.handler, args, done, a, b)
         if self.async_handlers:
             self._threads.run(self._run_job, *job)
         elif self._queue_up(client, job):
             self._threads.run(self._in_order, client, job)
 
-    def _run_job(self, handler: Callable[..., Any], args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any) -> None:
+    def _run_job(self, engine: Any, handler: Callable[..., Any], args: tuple[Any, ...], done: Callable[..., Any], a: Any, b: Any) -> None:
         try:
             result = handler(*args)
         except Exception as error:
             result = error
-        done(result, a, b)
+        if engine is self._engine:
+            done(result, a, b)
+        else:
+            # The server was shut down and started again meanwhile: the numbers of clients and questions mean others now.
+            self._report(result, "a handler from before the server was started again")
 
     def _in_order(self, client: Client, first: tuple[Any, ...]) -> None:
         job: Optional[tuple[Any, ...]] = first

@@ -18,6 +18,15 @@ make_venv "$venv" "$here/requirements.txt"
 failed=0
 (cd "$here/.." && PYTHONPATH=. "$venv/bin/pytest" -q -p no:cacheprovider) || failed=1
 
+# The same without the interpreter's lock, where such a build is found; but for what needs packages that are not there for all of these builds.
+free_threaded=$(command -v python3.14t || command -v python3.13t || true)
+if [ -n "$free_threaded" ]; then
+    grep -Ev '^(aiohttp|build|fastapi|flask|hatchling|mypy)=' "$here/requirements.txt" > "$root/target/requirements-free-threaded.txt"
+    make_venv "$venv-free-threaded" "$root/target/requirements-free-threaded.txt" "$free_threaded"
+    (cd "$here/.." && PYTHON_GIL=0 PYTHONPATH=. "$venv-free-threaded/bin/pytest" -q -p no:cacheprovider \
+        --ignore=tests/test_apps.py --ignore=tests/test_types.py --ignore=tests/test_wheel.py -k 'not fastapi') || failed=1
+fi
+
 # python-socketio's clients on the package's testbed.
 (cd "$root/tests/clients/python" &&
     PATH="$venv/bin:$PATH" TESTBED="$here/testbed.py" DELIVERIES=poll,thread "$venv/bin/pytest" -q -p no:cacheprovider test_sync_client.py test_async_client.py) ||
