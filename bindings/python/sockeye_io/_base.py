@@ -89,13 +89,13 @@ def unwrapped(args: list[Any]) -> Any:
     return None if not args else args[0] if len(args) == 1 else tuple(args)
 
 
-def names(value: Any) -> tuple[str, ...]:
-    """One room or several, as text."""
+def names(value: Any) -> tuple[bytes, ...]:
+    """One room or several, as the engine takes them: text in UTF-8."""
     if value is None:
         return ()
     if isinstance(value, (list, tuple, set, frozenset)):
-        return tuple(str(room) for room in value)
-    return (str(value),)
+        return tuple([str(room).encode() for room in value])
+    return (str(value).encode(),)
 
 
 def close_flags(close: bool, silent: bool) -> int:
@@ -354,8 +354,8 @@ class BaseServer(Registry):
             raise BadNamespaceError(f"there is no namespace {namespace!r}")
         return nsp
 
-    def _target(self, to: Any, skip_sid: Any = None, namespace: Optional[str] = None, except_: Any = None, local: bool = False) -> Target:
-        return Target(self._find_nsp(namespace), names(to), names(skip_sid) + names(except_), local)
+    def _target(self, to: Any, except_: tuple[bytes, ...] = (), namespace: Optional[str] = None, local: bool = False) -> Target:
+        return Target(self._find_nsp(namespace), names(to), except_, local)
 
     def _with_target(self, call: Callable[..., Any], target: Target, *args: Any) -> Any:
         """Calls the engine with a target; None if nobody can be there, since its namespace is not, or has ended just now."""
@@ -379,14 +379,15 @@ class BaseServer(Registry):
             else:
                 self._asked[token] = Asked(True, future)
 
-    def _one(self, to: Any, skip: Any, namespace: Optional[str]) -> Optional[Client]:
+    def _one(self, to: Any, skip: tuple[bytes, ...], namespace: Optional[str]) -> Optional[Client]:
         """The client that `to` names, if it names just one."""
         if type(to) is not str or skip:
             return None
         client = self._sids.get(to)
         return client if client is not None and (namespace is None or client.namespace == namespace) else None
 
-    def _add_emit(self, event: str, data: Any, to: Any, skip: Any, namespace: Optional[str], volatile: bool, local: bool) -> bool:
+    def _add_emit(self, event: str, data: Any, to: Any, skip: tuple[bytes, ...], namespace: Optional[str], volatile: bool,
+                  local: bool) -> bool:  # fmt: skip
         """Puts an emission after the operations that wait; false if there is no engine that would take it."""
         payload, attachments = self._encode(arguments(data))
         engine = self._engine
@@ -400,9 +401,9 @@ class BaseServer(Registry):
             target = self._target(to, skip, namespace, local=local)
             if not target.nsp:
                 return False
-            engine.add((_ffi.OP_BROADCAST, 0, 0, event, payload, attachments, flags, target, ()))
+            engine.add((_ffi.OP_BROADCAST, 0, 0, engine.name(event), payload, attachments, flags, target, ()))
         else:
-            engine.add((_ffi.OP_EMIT, client.socket, 0, event, payload, attachments, flags, None, ()))
+            engine.add((_ffi.OP_EMIT, client.socket, 0, engine.name(event), payload, attachments, flags, None, ()))
         return True
 
     def _add_disconnect(self, client: Client, flags: int = 0) -> None:
@@ -415,9 +416,9 @@ class BaseServer(Registry):
 
     def _add_ack(self, token: int, result: Any) -> None:
         payload, attachments = self._encode(arguments(result))
-        self._running().add((_ffi.OP_ACK, 0, token, None, payload, attachments, self._emit_flags, None, ()))
+        self._running().add((_ffi.OP_ACK, 0, token, 0, payload, attachments, self._emit_flags, None, ()))
 
-    def _ask(self, asked: Asked, event: str, data: Any, to: Any, skip: Any, namespace: Optional[str], timeout: Optional[float],
+    def _ask(self, asked: Asked, event: str, data: Any, to: Any, skip: tuple[bytes, ...], namespace: Optional[str], timeout: Optional[float],
              volatile: bool = False) -> None:  # fmt: skip
         """Emits with an acknowledgement. `asked.many` is whether the target may be several."""
         payload, attachments = self._encode(arguments(data))

@@ -14,7 +14,7 @@ import os
 import struct
 import threading
 import weakref
-from typing import Any, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence, Union
 
 from . import _ffi
 from ._codec import restore
@@ -61,25 +61,28 @@ class Target(NamedTuple):
     namespace 0 is nobody; the engine is not asked about it."""
 
     nsp: int
-    rooms: tuple[Any, ...] = ()
-    except_: tuple[Any, ...] = ()
+    rooms: tuple[bytes, ...] = ()
+    except_: tuple[bytes, ...] = ()
     local: bool = False
 
     def mirror(self) -> _ffi.Target:
         """The struct; it keeps alive what it points to."""
         target = _ffi.Target(size=ctypes.sizeof(_ffi.Target), nsp=self.nsp, flags=_ffi.LOCAL if self.local else 0)
         if self.rooms:
-            target.rooms = _ffi.bytes_array([room.encode() for room in self.rooms])
+            target.rooms = _ffi.bytes_array(self.rooms)
             target.room_count = len(self.rooms)
         if self.except_:
-            target.except_ = _ffi.bytes_array([room.encode() for room in self.except_])
+            target.except_ = _ffi.bytes_array(self.except_)
             target.except_count = len(self.except_)
         return target
 
 
-def operation(kind: int, socket: int, token: int = 0, name: Optional[str] = None, data: bytes = b"", attachments: Sequence[bytes] = (),
-              flags: int = 0, target: Optional[Target] = None, rooms: Sequence[str] = ()) -> tuple[Any, ...]:  # fmt: skip
-    """What `Engine.add` takes; the `data` of an emission or acknowledgement is a JSON array."""
+def operation(kind: int, socket: int, token: int = 0, name: Union[int, bytes] = 0, data: bytes = b"", attachments: Sequence[bytes] = (),
+              flags: int = 0, target: Optional[Target] = None, rooms: Sequence[bytes] = ()) -> tuple[Any, ...]:  # fmt: skip
+    """What `Engine.add` takes; the `data` of an emission or acknowledgement is a JSON array, `name` comes from `Engine.name`.
+
+    All is bytes here and can be carried out: what cannot is an error of who makes the operation, not of who flushes those of many.
+    """
     return kind, socket, token, name, data, attachments, flags, target, rooms
 
 
@@ -262,10 +265,18 @@ class Engine:
             atom = 0
             if name and len(self._atoms) < _ATOMS_MAX:
                 text, number = name.encode(), ctypes.c_uint32()
-                self._call(lib.sockeye_atom_of, text, len(text), ctypes.byref(number))
+                with self._lock:
+                    if self._handle is None:
+                        # What is emitted now goes nowhere.
+                        return 0
+                    _ffi.check(lib.sockeye_atom_of(self._handle, text, len(text), ctypes.byref(number)))
                 atom = self._atoms[name] = number.value
                 self._names[atom] = name
         return atom
+
+    def name(self, name: str) -> Union[int, bytes]:
+        """An event's name as operations carry it."""
+        return self._atoms.get(name) or self.intern(name) or name.encode()
 
     def add(self, operation: tuple[Any, ...]) -> None:
         """Puts an operation (see `operation`) after those that wait for `flush`."""
@@ -292,11 +303,10 @@ class Engine:
         keep: list[Any] = []
         to_ops, to_emissions, first_emission = slots.ops, slots.emissions, slots.first_emission
         for at, (kind, socket, token, name, data, attachments, flags, target, rooms) in enumerate(ops):
-            target_at = rooms_at = name_at = name_len = parts_at = atom = 0
-            if name is not None:
-                atom = self._atoms.get(name) or self.intern(name)
-                if not atom:
-                    name_at, name_len = _address(name.encode(), keep)
+            target_at = rooms_at = name_at = name_len = parts_at = 0
+            if type(name) is bytes:
+                name_at, name_len = _address(name, keep)
+                name = 0
             if attachments:
                 parts_at = _address_of_array(attachments, keep)
             if target is not None:
@@ -304,19 +314,19 @@ class Engine:
                 keep.append(mirror)
                 target_at = ctypes.addressof(mirror)
             if rooms:
-                rooms_at = _address_of_array([room.encode() for room in rooms], keep)
+                rooms_at = _address_of_array(rooms, keep)
             op_flags = flags if kind == _ffi.OP_DISCONNECT else 0
             emission_at = at * _EMISSION_SIZE
             _OP.pack_into(to_ops, at * _OP_SIZE + _OP_AT, kind, socket, token, first_emission + emission_at, target_at, rooms_at,
                           len(rooms), op_flags)  # fmt: skip
-            _EMISSION.pack_into(to_emissions, emission_at + _EMISSION_AT, flags, atom, 0, name_at, name_len,
+            _EMISSION.pack_into(to_emissions, emission_at + _EMISSION_AT, flags, name, 0, name_at, name_len,
                                 address, len(data), parts_at, len(attachments))  # fmt: skip
             address += len(data)
         results = slots.results
         if lib.sockeye_submit(self._handle, ctypes.addressof(to_ops), _OP_SIZE, len(ops), ctypes.addressof(results)):
             for op, result in zip(ops, results):
                 if result < 0 and result not in _LEFT:
-                    log.warning("an operation on %r failed: %s", op[3] or op[8], _ffi.error_name(result))
+                    log.warning("an operation on %r failed: %s", self._names.get(op[3]) or op[3] or op[8], _ffi.error_name(result))
 
     # ---- operations, one at a time ------------------------------------------------------------------------------------------------
 
@@ -412,10 +422,10 @@ class Engine:
         self._call(lib.sockeye_server_count, nsp, ctypes.byref(token))
         return token.value
 
-    def move(self, target: Target, rooms: Sequence[str], join: bool) -> None:
+    def move(self, target: Target, rooms: Sequence[bytes], join: bool) -> None:
         """Puts a target into rooms, or takes it out."""
         self.flush()
-        mirror, array = target.mirror(), _ffi.bytes_array([room.encode() for room in rooms])
+        mirror, array = target.mirror(), _ffi.bytes_array(rooms)
         self._call(lib.sockeye_sockets_join if join else lib.sockeye_sockets_leave, ctypes.byref(mirror), array, len(rooms))
 
     def disconnect_all(self, target: Target, close: bool) -> None:
@@ -476,7 +486,7 @@ def _address(text: bytes, keep: list[Any]) -> tuple[Any, ...]:
 
 
 def _address_of_array(items: Sequence[bytes], keep: list[Any]) -> int:
-    array = _ffi.bytes_array(list(items))
+    array = _ffi.bytes_array(items)
     keep.append(array)
     return ctypes.addressof(array)
 

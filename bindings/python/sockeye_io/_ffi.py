@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_ssize_t, c_uint16, c_uint32, c_uint64, c_void_p
-from typing import Any
+from typing import Any, Sequence
 
 from .exceptions import EngineError
 
@@ -274,7 +274,7 @@ def check(result: int) -> int:
     return result
 
 
-def bytes_array(items: list[Any]) -> ctypes.Array[Bytes]:
+def bytes_array(items: Sequence[bytes]) -> ctypes.Array[Bytes]:
     """An array of `sockeye_bytes`; it keeps the bytes alive."""
     array = (Bytes * len(items))()
     for slot, item in zip(array, items):

@@ -158,7 +158,7 @@ class Emitter:
         del keep
 
     def _move(self, function: Any, rooms: Any, target: _Target) -> None:
-        listed = _texts(names(rooms))
+        listed = _ffi.bytes_array(names(rooms))
         self._call(function, ctypes.byref(target), listed, len(listed))
 
     def _emission(self, event: str, args: list[Any]) -> tuple[_ffi.Emission, list[Any]]:
@@ -220,17 +220,13 @@ class Emitter:
             _end(self)
 
 
-def _texts(items: tuple[str, ...]) -> Any:
-    return _ffi.bytes_array([item.encode() for item in items])
-
-
-def _target(rooms: Any, except_: tuple[str, ...], namespace: Optional[str]) -> _Target:
+def _target(rooms: Any, except_: tuple[bytes, ...], namespace: Optional[str]) -> _Target:
     """The struct; it keeps alive what it points to."""
     nsp = (namespace or "/").encode()
     target = _Target(size=ctypes.sizeof(_Target), nsp=nsp, nsp_len=len(nsp))
     for listed, pointer, count in ((names(rooms), "rooms", "room_count"), (except_, "except_", "except_count")):
         if listed:
-            setattr(target, pointer, _texts(listed))
+            setattr(target, pointer, _ffi.bytes_array(listed))
             setattr(target, count, len(listed))
     return target
 

@@ -234,10 +234,10 @@ class Server(Dispatcher):
             raise ValueError("call() needs the client that it is for")
         future = _future()
         if self._elsewhere(to, namespace) is not None:
-            self._ask(Asked(True, future), event, data, to, None, namespace, timeout)
+            self._ask(Asked(True, future), event, data, to, (), namespace, timeout)
             return only_reply(future.result())
         client = self._client(to, namespace)
-        self._ask(Asked(False, future), event, data, client.sid, None, namespace, timeout)
+        self._ask(Asked(False, future), event, data, client.sid, (), namespace, timeout)
         return unwrapped(future.result())
 
     def call_all(self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
@@ -281,7 +281,7 @@ class Server(Dispatcher):
     def fetch_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> list[FetchedSocket]:
         """As `AsyncServer.fetch_sockets`."""
         future = _future()
-        self._fetch(future, self._target(to, namespace=namespace, except_=except_))
+        self._fetch(future, self._target(to, names(except_), namespace))
         found: list[Any] = future.result()
         return found
 
@@ -302,15 +302,15 @@ class Server(Dispatcher):
 
     def sockets_join(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Puts all clients of a namespace, or of the rooms `to`, into rooms."""
-        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=True)
+        self._move(rooms, self._target(to, names(except_), namespace), join=True)
 
     def sockets_leave(self, rooms: Any, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None) -> None:
         """Takes all clients of a namespace, or of the rooms `to`, out of rooms."""
-        self._move(rooms, self._target(to, namespace=namespace, except_=except_), join=False)
+        self._move(rooms, self._target(to, names(except_), namespace), join=False)
 
     def disconnect_sockets(self, to: Any = None, namespace: Optional[str] = None, *, except_: Any = None, close: bool = False) -> None:
         """Disconnects all clients of a namespace, or of the rooms `to`; with `close` from all of their namespaces."""
-        self._with_target(self._running().disconnect_all, self._target(to, namespace=namespace, except_=except_), close)
+        self._with_target(self._running().disconnect_all, self._target(to, names(except_), namespace), close)
 
     # ---- other servers ----------------------------------------------------------------------------------------------------------
 

@@ -212,3 +212,27 @@ def test_an_environ_is_a_dict_from_whatever_side_it_is_first_looked_at():
     changed = made()
     changed["HTTP_X_ONE"] = "2"
     assert changed["HTTP_X_ONE"] == "2" and "HTTP_X_ONE" in repr(changed)
+
+
+def test_text_that_is_none_is_an_error_of_who_says_it_and_of_nobody_else(host, connect):
+    half = "\ud800"
+
+    async def say_async(sid, where):
+        await host.sio.emit("said", 1)
+        await (host.sio.enter_room(sid, half) if where == "room" else host.sio.emit(half))
+
+    def say(sid, where):
+        host.sio.emit("said", 1)
+        host.sio.enter_room(sid, half) if where == "room" else host.sio.emit(half)
+
+    host.sio.on("say", say_async if host.asynchronous else say)
+    host.start()
+    client = connect(host)
+    for where in ("room", "event"):
+        client.emit("say", where)
+    eventually(lambda: client.received == [("said", 1)] * 2)
+    for how in ({"to": half}, {"skip_sid": half}, {"except_": [half]}):
+        with pytest.raises(UnicodeEncodeError):
+            host.call("emit", "x", **how)
+    with pytest.raises(UnicodeEncodeError):
+        host.call("emit", half)
