@@ -8,6 +8,9 @@ const { GUEST_HEADER } = require("./client");
 const UNAVAILABLE = 503;
 const TOO_LARGE = 413;
 
+/** How long the peer of a stream that is over may take to close its side: as long as the engine gives its own. */
+const CLOSE_TIMEOUT_MS = 5000;
+
 /** The headers as they came, but for one that only we may write; HTTP/2 has the host elsewhere. */
 function headersOf(req, number) {
   const raw = req.rawHeaders;
@@ -35,6 +38,7 @@ class Guests {
     this.core = core;
     this.bodyMax = bodyMax;
     this.onAnswer = onAnswer;
+    this.closeTimeoutMs = CLOSE_TIMEOUT_MS;
     this.last = 0;
     this.requests = new Map();
     this.streams = new Map();
@@ -136,17 +140,30 @@ class Guests {
   /** What the engine tells of requests and streams: see `take_notes` of src/engine.c. */
   onNotes(notes) {
     for (let i = 0; i < notes.length; i += 5) {
-      const id = notes[i + 1];
-      if (notes[i] === NOTE.ANSWER) {
-        this.answered(id, notes[i + 2], notes[i + 3], notes[i + 4]);
-        continue;
+      try {
+        this.onNote(notes[i], notes[i + 1], notes[i + 2], notes[i + 3], notes[i + 4]);
+      } catch (error) {
+        // A listener of the program's failed. Node hears of it as always, and the next notes are others'.
+        process.nextTick(() => {
+          throw error;
+        });
       }
-      const stream = this.streams.get(id);
-      if (stream === undefined) continue;
-      if (notes[i] === NOTE.SEND) this.send(stream, notes[i + 4]);
-      else if (notes[i] === NOTE.CLOSE) stream.socket.end();
-      else this.room(stream);
     }
+  }
+
+  onNote(kind, id, status, headers, body) {
+    if (kind === NOTE.ANSWER) return this.answered(id, status, headers, body);
+    const stream = this.streams.get(id);
+    if (stream === undefined) return undefined;
+    if (kind === NOTE.SEND) return this.send(stream, body);
+    return kind === NOTE.CLOSE ? this.close(stream) : this.room(stream);
+  }
+
+  /** The engine has said all that it had to say. */
+  close({ socket }) {
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), this.closeTimeoutMs).unref();
+    socket.once("close", () => clearTimeout(timer));
   }
 
   send(stream, bytes) {

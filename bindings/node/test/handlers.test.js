@@ -67,6 +67,27 @@ test("an exception of any callback is an uncaughtException, and the server goes 
   assert.equal(status, 0);
 });
 
+test("an exception of a listener to the engine's answers costs no other answer", () => {
+  const { stdout, status, stderr } = run(`
+    const io = new Server(0);
+    const seen = [];
+    process.on("uncaughtException", (error) => seen.push(error.message));
+    const url = "http://localhost:" + io.httpServer.address().port + "/socket.io/?EIO=4&transport=polling";
+    const { guests } = io.engine;
+    io.engine.on("headers", (_headers, req) => { if (req.url.includes("bad")) throw new Error("headers"); });
+    // Two answers in one turn of the loop, the bad one first.
+    const { onNotes } = guests;
+    const kept = [];
+    guests.onNotes = (notes) => {
+      kept.push(...notes);
+      if (kept.length > 5) return onNotes.call(guests, kept);
+      fetch(url).then(({ status }) => { console.log(status, seen.join()); process.exit(); });
+    };
+    fetch(url + "&bad=1").catch(() => {});`);
+  assert.equal(stdout, "200 headers\n", stderr);
+  assert.equal(status, 0);
+});
+
 test("a rejection of an async handler is an unhandledRejection, and ends nothing else", () => {
   const { stdout, status, stderr } = run(`
     const io = new Server(0);

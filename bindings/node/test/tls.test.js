@@ -8,6 +8,7 @@ const http2 = require("node:http2");
 const https = require("node:https");
 const os = require("node:os");
 const path = require("node:path");
+const tls = require("node:tls");
 const { after, before, test } = require("node:test");
 const { serve, next } = require("./support/harness");
 
@@ -43,6 +44,28 @@ for (const [name, create] of [
     assert.deepEqual([[...same], transport], [[1, 2, 3], "websocket"]);
   });
 }
+
+test("a connection whose peer does not close its side ends all the same", async (t) => {
+  const { io, httpServer } = await serve(t, {}, https.createServer(identity), "https");
+  io.engine.guests.closeTimeoutMs = 10;
+  const connected = next(io, "connection");
+  const upgraded = next(httpServer, "upgrade");
+  const peer = tls.connect({ port: httpServer.address().port, host: "127.0.0.1", rejectUnauthorized: false, allowHalfOpen: true });
+  peer.on("error", () => {}).resume();
+  peer.write(
+    "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+  );
+  const say = (text) => peer.write(Buffer.concat([Buffer.from([0x81, 0x80 + text.length, 0, 0, 0, 0]), Buffer.from(text)]));
+  const [, socket] = await upgraded;
+  say("40");
+  await connected;
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  say("no packet of any protocol");
+  await closed;
+  assert.equal(io.engine.guests.streams.size, 0);
+  peer.destroy();
+});
 
 /** A request of HTTP/2; `[status, body]`. */
 function ask(session, path, body) {
