@@ -2,36 +2,17 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
 
+import { browserOfFile } from "./support/browser.js";
 import { ROOT, startProgram } from "./support/process.js";
 
-// A browser on a loaded machine needs its time.
-const PAGE_TIMEOUT_MS = 15_000;
-
 const problems = [];
-let server, browser;
-before(async () => {
-  server = await startProgram(process.execPath, [path.join(ROOT, "examples/node/chat/index.js")]);
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"],
-  });
-});
-after(async () => {
-  await browser?.close();
-  await server?.kill();
-});
+const browser = browserOfFile();
+let server;
+before(async () => (server = await startProgram(process.execPath, [path.join(ROOT, "examples/node/chat/index.js")])));
+after(() => server?.kill());
 
-async function visit() {
-  const visitor = await browser.newContext();
-  visitor.setDefaultTimeout(PAGE_TIMEOUT_MS);
-  const page = await visitor.newPage();
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-  await page.goto(server.url);
-  return page;
-}
+const visit = () => browser.visit(server.url, problems);
 
 async function write(page, form, text) {
   await page.fill(`#${form} input`, text);

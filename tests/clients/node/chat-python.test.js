@@ -2,37 +2,18 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 
+import { browserOfFile, CLIENT_DIR } from "./support/browser.js";
 import { ROOT, startProgram } from "./support/process.js";
 
-const CLIENT_DIR = path.join(path.dirname(fileURLToPath(import.meta.url)), "node_modules/socket.io-client");
-// A browser on a loaded machine needs its time.
-const PAGE_TIMEOUT_MS = 15_000;
-
 const problems = [];
-let server, browser;
-before(async () => {
-  const chat = path.join(ROOT, "examples/python/chat.py");
-  server = await startProgram("python3", [chat], { CLIENT_DIR });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"],
-  });
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const browser = browserOfFile();
+let server;
+before(async () => (server = await startProgram("python3", [path.join(ROOT, "examples/python/chat.py")], { CLIENT_DIR })));
+after(() => server?.stop());
 
 async function enter(name, room) {
-  const visitor = await browser.newContext();
-  visitor.setDefaultTimeout(PAGE_TIMEOUT_MS);
-  const page = await visitor.newPage();
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-  await page.goto(server.url);
+  const page = await browser.visit(server.url, problems);
   await page.fill("#name", name);
   await page.fill("#room", room);
   await page.click("#join button");

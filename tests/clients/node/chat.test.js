@@ -6,28 +6,13 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 
+import { browserOfFile, CLIENT_DIR } from "./support/browser.js";
 import { Clients, event, eventually } from "./support/client.js";
 import { ROOT, startProgram } from "./support/process.js";
 
 const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
-const CLIENT_DIR = path.join(path.dirname(fileURLToPath(import.meta.url)), "node_modules/socket.io-client");
-const BROWSER = {
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-  ],
-};
-// A browser on a loaded machine needs its time.
-const PAGE_TIMEOUT_MS = 15_000;
+const browser = browserOfFile();
 
 /** An example program for the tests of the enclosing `describe`. */
 function example(name, page) {
@@ -41,24 +26,9 @@ function example(name, page) {
   return context;
 }
 
-let browser;
-before(async () => (browser = await chromium.launch(BROWSER)));
-after(() => browser?.close());
-
-/** Opens a page as a visitor of its own; what the browser complains about goes to `problems`. */
-async function tab(url, problems) {
-  const visitor = await browser.newContext();
-  visitor.setDefaultTimeout(PAGE_TIMEOUT_MS);
-  const page = await visitor.newPage();
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-  await page.goto(url);
-  return page;
-}
-
 /** Opens the chat and goes in. */
 async function enter(url, problems, name) {
-  const page = await tab(url, problems);
+  const page = await browser.visit(url, problems);
   await page.fill("#name", name);
   await page.click("#join");
   await page.locator("#chat").waitFor();
@@ -110,7 +80,7 @@ describe("the example chat in a browser", () => {
   });
 
   test("a name that is taken is refused with a reason", async () => {
-    const page = await tab(server.program.url, problems);
+    const page = await browser.visit(server.program.url, problems);
     await page.fill("#name", "Ada");
     await page.click("#join");
     await page.locator("#problem:not(:empty)").waitFor();
@@ -236,7 +206,7 @@ describe("the example game", () => {
 
   test("plays in a browser", async () => {
     const problems = [];
-    const page = await tab(server.program.url, problems);
+    const page = await browser.visit(server.program.url, problems);
     await page.locator("#status", { hasText: "ms" }).waitFor();
     await page.keyboard.down("ArrowRight");
     await page.locator("#help.done").waitFor({ state: "attached" });
