@@ -50,7 +50,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
 
 /// The last value of `name`, decoded; borrowed unless something had to be decoded.
 pub fn param<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    members(query).filter(|(key, _)| *key == name || decode(key) == name).last().map(|(_, value)| decode(value))
+    members(query).filter(|(key, _)| decode(key) == name).last().map(|(_, value)| decode(value))
 }
 
 /// Appends the query as a JSON object of strings: for each key its last value, in order of first appearance.
@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(param("%73id=a%2Bb+c%E2%82%AC", "sid").as_deref(), Some("a+b c€"));
         assert_eq!(param("a=100%&b=%zz", "a").as_deref(), Some("100%"));
         assert_eq!(param("a=%ff", "a").as_deref(), Some("\u{fffd}"));
+        assert_eq!(param("%6%61=1&%6a=2", "%6a").as_deref(), Some("1"));
     }
 
     #[test]
