@@ -3,30 +3,44 @@
 
 #include <stdlib.h>
 
+/* What is left for what waits when the environment ends. */
+#define END_GRACE_MS 1000
+
 struct sender {
     sockeye_emitter *emitter; /* NULL once it was freed */
-    int uses;                 /* those who wait on threads of Node's pool */
+    napi_threadsafe_function done; /* by which waits come back; NULL once it was released */
+    struct wait *waits;       /* those whose threads run, or have not been joined */
     int closed;               /* for JavaScript */
     int finalized;            /* JavaScript has no handle any more */
 };
 
+static void waits_join(struct sender *sender);
+
 /* Frees what nobody uses any more. */
 static void sender_drop(struct sender *sender)
 {
-    if (sender->uses || !(sender->closed || sender->finalized))
+    if (sender->waits || !(sender->closed || sender->finalized))
         return;
     sockeye_emitter_free(sender->emitter);
     sender->emitter = NULL;
+    if (sender->done)
+        napi_release_threadsafe_function(sender->done, napi_tsfn_release);
+    sender->done = NULL;
     if (sender->finalized)
         free(sender);
 }
 
+/* The environment ends, and `done` after this. */
 static void on_cleanup(void *data)
 {
     struct sender *sender = data;
-    /* Node has waited for its pool. */
+    if (!sender->emitter)
+        return;
+    sockeye_emitter_close(sender->emitter, END_GRACE_MS);
+    waits_join(sender);
     sockeye_emitter_free(sender->emitter);
     sender->emitter = NULL;
+    sender->done = NULL; /* the environment's to release */
 }
 
 static void on_finalize(napi_env env, void *data, void *hint)
@@ -53,10 +67,29 @@ static struct sender *sender_of(napi_env env, napi_value value)
     return NULL;
 }
 
+static void on_done(napi_env env, napi_value function, void *context, void *data);
+
+/* Ties a new emitter to the environment. */
+static napi_value sender_handle(napi_env env, struct sender *sender)
+{
+    napi_value name, handle = NULL;
+    napi_create_string_utf8(env, "sockeye", NAPI_AUTO_LENGTH, &name);
+    if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, NULL, on_done, &sender->done) != napi_ok) {
+        napi_throw_error(env, NULL, "sockeye: the event loop takes no more handles");
+        return NULL;
+    }
+    /* An emitter keeps no process alive, but who waits for it does. */
+    napi_unref_threadsafe_function(env, sender->done);
+    napi_create_external(env, sender, on_finalize, NULL, &handle);
+    /* The hooks run in reverse order: this one before that of `done`. */
+    napi_add_env_cleanup_hook(env, on_cleanup, sender);
+    return handle;
+}
+
 /* open(kind, options as JSON) → emitter */
 static napi_value open_emitter(napi_env env, napi_callback_info info)
 {
-    napi_value args[2], handle = NULL;
+    napi_value args[2], handle;
     size_t kind_len, json_len;
     if (!arguments(env, info, 2, args))
         return NULL;
@@ -67,13 +100,12 @@ static napi_value open_emitter(napi_env env, napi_callback_info info)
     if (json && (result = sockeye_emitter_open(kind, kind_len, json, json_len, &sender->emitter)) < 0)
         throw_last(env, result);
     free(kind), free(json);
-    if (result < 0) {
-        free(sender);
-        return NULL;
-    }
-    napi_create_external(env, sender, on_finalize, NULL, &handle);
-    napi_add_env_cleanup_hook(env, on_cleanup, sender);
-    return handle;
+    if (result >= 0 && (handle = sender_handle(env, sender)))
+        return handle;
+    if (sender)
+        sockeye_emitter_free(sender->emitter);
+    free(sender);
+    return NULL;
 }
 
 /* A target of a namespace's name, rooms and exceptions, which stand in the arguments in this order. */
@@ -203,36 +235,54 @@ static napi_value state(napi_env env, napi_callback_info info)
     return list;
 }
 
-/* ---- what waits, on a thread of Node's pool -------------------------------------------------------------------------------- */
+/* ---- what waits ------------------------------------------------------------------------------------------------------------
+ *
+ * On threads of their own: those of Node's pool are few, others need them, and `process.exit` waits for them. */
 
 #define LATER_MS 1000
+#define STACK_BYTES (256 * 1024)
 
 struct wait {
+    struct wait *next;
     struct sender *sender;
+    pthread_t thread;
+    int joined;
     uint32_t timeout_ms;
     sockeye_result result;
     char why[256];
-    napi_async_work work;
     napi_deferred deferred;
 };
 
-static void wait_execute(napi_env env, void *data)
+static void *wait_run(void *data)
 {
     struct wait *wait = data;
-    (void)env;
     wait->result = sockeye_emitter_flush(wait->sender->emitter, wait->timeout_ms);
     if (wait->result < 0) {
         size_t len = 0;
         for (const char *text = sockeye_last_error(); text[len] && len + 1 < sizeof wait->why; len++)
             wait->why[len] = text[len];
     }
+    napi_call_threadsafe_function(wait->sender->done, wait, napi_tsfn_blocking);
+    return NULL;
 }
 
-static void wait_complete(napi_env env, napi_status status, void *data)
+static void wait_join(struct wait *wait)
 {
-    struct wait *wait = data;
+    if (!wait->joined)
+        pthread_join(wait->thread, NULL);
+    wait->joined = 1;
+}
+
+/* Returns when all threads have ended, which they do soon after the emitter was closed. */
+static void waits_join(struct sender *sender)
+{
+    for (struct wait *wait = sender->waits; wait; wait = wait->next)
+        wait_join(wait);
+}
+
+static void wait_settle(napi_env env, const struct wait *wait)
+{
     napi_value code, text, error;
-    (void)status;
     if (wait->result < 0) {
         napi_create_string_utf8(env, sockeye_error_name(wait->result), NAPI_AUTO_LENGTH, &code);
         napi_create_string_utf8(env, wait->why, NAPI_AUTO_LENGTH, &text);
@@ -242,27 +292,55 @@ static void wait_complete(napi_env env, napi_status status, void *data)
         napi_get_undefined(env, &text);
         napi_resolve_deferred(env, wait->deferred, text);
     }
-    napi_delete_async_work(env, wait->work);
-    wait->sender->uses--;
-    sender_drop(wait->sender);
+}
+
+/* A thread has waited; at the end of the environment there is no `env`. */
+static void on_done(napi_env env, napi_value function, void *context, void *data)
+{
+    struct wait *wait = data;
+    struct sender *sender = wait->sender;
+    (void)function, (void)context;
+    wait_join(wait);
+    for (struct wait **at = &sender->waits; *at; at = &(*at)->next)
+        if (*at == wait) {
+            *at = wait->next;
+            break;
+        }
+    if (env) {
+        wait_settle(env, wait);
+        if (!sender->waits)
+            napi_unref_threadsafe_function(env, sender->done);
+    }
     free(wait);
+    sender_drop(sender);
+}
+
+static int wait_start(struct wait *wait)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return 0;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int failed = pthread_create(&wait->thread, &attributes, wait_run, wait);
+    pthread_attr_destroy(&attributes);
+    return !failed;
 }
 
 /* Waits for what was emitted before. */
 static napi_value wait_for(napi_env env, struct sender *sender, uint32_t timeout_ms)
 {
-    napi_value promise, name;
+    napi_value promise;
     struct wait *wait = calloc(1, sizeof *wait);
-    if (!wait) {
-        napi_throw_error(env, NULL, "out of memory");
+    if (wait)
+        *wait = (struct wait){.sender = sender, .timeout_ms = timeout_ms, .next = sender->waits};
+    if (!wait || napi_create_promise(env, &wait->deferred, &promise) != napi_ok || !wait_start(wait)) {
+        free(wait);
+        napi_throw_error(env, NULL, "sockeye: out of memory or threads");
         return NULL;
     }
-    *wait = (struct wait){.sender = sender, .timeout_ms = timeout_ms};
-    sender->uses++;
-    napi_create_promise(env, &wait->deferred, &promise);
-    napi_create_string_utf8(env, "sockeye", NAPI_AUTO_LENGTH, &name);
-    napi_create_async_work(env, NULL, name, wait_execute, wait_complete, wait, &wait->work);
-    napi_queue_async_work(env, wait->work);
+    if (!sender->waits)
+        napi_ref_threadsafe_function(env, sender->done);
+    sender->waits = wait;
     return promise;
 }
 

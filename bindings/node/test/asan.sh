@@ -37,7 +37,7 @@ under_asan() {
 
 failed=0
 cd "$copy"
-for file in messaging guest handlers tls door; do
+for file in messaging guest handlers tls door upgrade emitter; do
     under_asan 0 node --test --test-reporter=dot "test/$file.test.js" || failed=1
 done
 (cd "$root/tests/clients/node" && TESTBED="$copy/test/asan-testbed" && export TESTBED DELIVERIES=poll &&
