@@ -2,22 +2,22 @@
 
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
 
+from ports import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TESTBED = pathlib.Path(os.environ.get("TESTBED", ROOT / "target" / "testbed")).resolve()
 
 # A healthy start takes milliseconds; a sanitizer build on a loaded machine takes this long.
-START_TIMEOUT_S = 20
-STOP_TIMEOUT_S = 10
-# Two test runs can draw the same port at the same moment; the one that loses draws again.
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+# Somebody else on this machine may take a port between its draw and its use; then another one is drawn.
 START_ATTEMPTS = 5
 
 # What the standard error of a healthy testbed never shows: panics, faults, and the reports of sanitizers.
@@ -96,15 +96,3 @@ class Testbed:
         finally:
             self.process.kill()
         assert code == 0, f"the server exited with {code} on SIGTERM: {self.alarms()}"
-
-
-def free_port():
-    """A port that nobody listens on, below the range from which the kernel gives ports to clients."""
-    while True:
-        port = random.randint(10_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue

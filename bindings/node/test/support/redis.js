@@ -1,4 +1,4 @@
-// A Redis of a test's own, on a free port of 127.0.0.1, that keeps nothing.
+// A Redis of a test's own, on a free port of 127.0.0.1 that it keeps when it is killed and started again; it keeps nothing else.
 "use strict";
 
 const { spawn } = require("node:child_process");
@@ -6,16 +6,7 @@ const { once } = require("node:events");
 const net = require("node:net");
 const { setTimeout: sleep } = require("node:timers/promises");
 
-const START_TIMEOUT_MS = 10_000;
-
-async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
+const START_TIMEOUT_MS = 60_000;
 
 /** Whether a server answers there. */
 function answers(port) {
@@ -28,6 +19,7 @@ function answers(port) {
 
 /** `{ url, start(), kill() }`, started, and ended with the test `t`. */
 async function startRedis(t) {
+  const { freePort } = await import("../../../../tests/clients/node/support/process.js");
   const port = await freePort();
   let child;
   const redis = {

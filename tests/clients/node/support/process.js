@@ -23,28 +23,51 @@ export const TESTBED = path.resolve(process.env.TESTBED ?? path.join(ROOT, "targ
 export const DELIVERIES = process.env.DELIVERIES?.split(",") ?? ["inline", "thread", "poll"];
 
 // Debug builds under a sanitizer on a loaded machine take this long; a healthy start takes milliseconds.
-const START_TIMEOUT_MS = 20_000;
-const STOP_TIMEOUT_MS = 10_000;
-// Below the range from which the kernel gives ports to clients, so that no connection of a test can hold it.
-const PORT_MIN = 10_000;
-const PORT_MAX = 32_000;
-// Two files can draw the same port at the same moment; the one that loses draws again.
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+// Somebody else on this machine may take a port between its draw and its use; then another one is drawn.
 const START_ATTEMPTS = 5;
 
-/** A port on 127.0.0.1 that nobody listens on. */
+// Below the range from which the kernel gives ports to clients, so that no connection of a test can hold one. Each process of tests, and
+// tests/support/testbed.py, has a block of ports for as long as it runs: a port that it drew, or whose program it killed to start it again,
+// is drawn by nobody else.
+const PORT_MIN = 10_000;
+const PORT_MAX = 32_000;
+const PORT_BLOCK = 50;
+let ports = [];
+
+/** A port on 127.0.0.1 that nobody listens on; no other test gets it. */
 export async function freePort() {
   for (;;) {
-    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    if (ports.length === 0) ports = await reservePorts();
+    const port = ports.shift();
     if (await canListen(port)) return port;
   }
 }
 
-function canListen(port) {
+/** The ports of a block that is this process's from now on: who listens on its first port has the others. */
+async function reservePorts() {
+  for (;;) {
+    const first = PORT_MIN + PORT_BLOCK * Math.floor((Math.random() * (PORT_MAX - PORT_MIN)) / PORT_BLOCK);
+    const guard = await listen(first);
+    guard?.unref();
+    if (guard) return Array.from({ length: PORT_BLOCK - 1 }, (_, index) => first + 1 + index);
+  }
+}
+
+/** A server that listens there, or `null`. */
+function listen(port) {
   return new Promise((resolve) => {
-    const probe = net.createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    const server = net.createServer((connection) => connection.destroy());
+    server.once("error", () => resolve(null));
+    server.listen(port, "127.0.0.1", () => resolve(server));
   });
+}
+
+async function canListen(port) {
+  const probe = await listen(port);
+  if (probe) await new Promise((resolve) => probe.close(resolve));
+  return probe !== null;
 }
 
 /** A running program. `url` and `port` tell where it listens; `stderr` is what it has said so far. */
