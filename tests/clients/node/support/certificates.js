@@ -6,6 +6,9 @@ import path from "node:path";
 import { promisify } from "node:util";
 
 const openssl = (...args) => promisify(execFile)("openssl", args);
+// A serial number of each certificate's own: openssl's file of them bears no two that are signed at once.
+let serial = 1;
+
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
 /** An authority in a folder of its own; `remove` removes it with all that it signed. */
@@ -29,7 +32,7 @@ export class Authority {
     const [cert, key, request, extensions] = ["crt", "key", "csr", "ext"].map((ending) => this.file(`${name}.${ending}`));
     await openssl("req", ...KEY, "-keyout", key, "-out", request, "-subj", `/CN=${name}`);
     await writeFile(extensions, `subjectAltName=${names.join(",")}\n`);
-    const by = ["-CA", this.cert, "-CAkey", this.key, "-CAcreateserial"];
+    const by = ["-CA", this.cert, "-CAkey", this.key, "-set_serial", String(serial++)];
     await openssl("x509", "-req", "-in", request, ...by, "-days", "2", "-extfile", extensions, "-out", cert);
     return { cert, key };
   }
