@@ -14,7 +14,7 @@ import { createClient } from "redis";
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { ROOT, startProgram, startTestbed } from "./support/process.js";
 import { endAll, startPostgres } from "./support/postgres.js";
-import { killAll, startKeepingRedis, startRedis } from "./support/redis.js";
+import { killAll, shardSubscribers, startKeepingRedis, startRedis } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
 const BINDING = path.join(ROOT, "bindings/node");
@@ -65,7 +65,7 @@ for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluste
       startProgram(process.execPath, [OFFICIAL], { ...env, SERVER_NAME: "official" }, { readyPath: "/socket.io/?EIO=4&transport=polling" }),
     ]);
     emitter = new Emitter({ kind, ...options });
-    await eventually(async () => (await Promise.all(servers.map(count))).every((servers) => servers === 2), 15_000);
+    await eventually(async () => (await Promise.all(servers.map(count))).every((servers) => servers === 2), 60_000);
   });
   after(async () => {
     await emitter.close();
@@ -80,9 +80,22 @@ for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluste
         opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
         const auth = (index) => ({ auth: { rooms: [`room-${index}`, "all"] } });
         clients = await Promise.all(opened.map((each, index) => each.connect(nsp, auth(index))));
+        // Those of the test before may still be leaving, and servers subscribe to the channels of rooms when somebody is there.
+        await eventually(async () => (await cmd(clients[0], "fetchSockets", { nsp })).length === clients.length);
+        await areReached(2, 1, 1);
         saw = clients.map(record);
       });
-      afterEach(() => opened.forEach((each) => each.closeAll()));
+      afterEach(async () => {
+        opened.forEach((each) => each.closeAll());
+        // The official server's client of Redis forgets a subscription that is asked for while it is being ended.
+        await areReached(0, 0, 0);
+      });
+
+      /** Waits until so many servers have subscribed to the channel of each room, where rooms have channels. */
+      async function areReached(...counts) {
+        const channels = ["all", "room-0", "room-1"].map((room) => `emitted#${nsp}#${room}#`);
+        if (kind === "sharded-redis") await eventually(async () => (await shardSubscribers([redis], channels)).join() === counts.join());
+      }
 
       /** What each client has received once it is as much as expected; a moment more shows whether there is too much. */
       async function received(...expected) {
@@ -197,12 +210,12 @@ describe("an emitter without a broker", () => {
     const emitting = setInterval(() => {
       for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
     }, 5);
-    await eventually(() => emitter.state.published > 1000);
+    await eventually(() => emitter.state.published > 1000, 60_000);
     await own.kill();
     await eventually(() => emitter.state.downs === 1);
     await own.start();
     const before = emitter.state.published;
-    await eventually(() => emitter.state.published > before + 1000);
+    await eventually(() => emitter.state.published > before + 1000, 60_000);
     clearInterval(emitting);
     // Of what was on its way it is told, and only of that.
     await emitter.flush();

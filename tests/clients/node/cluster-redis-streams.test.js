@@ -86,7 +86,7 @@ describe("an emitter of ours", () => {
 
 /** Environment with these options of the adapter, for all servers of a cluster. */
 const withOptions = (options) => () => {
-  const common = { url: redis.url, requestsTimeout: 1000, ...options };
+  const common = { url: redis.url, requestsTimeout: 10_000, ...options };
   return { ADAPTER: "redis-streams", REDIS_URL: redis.url, ADAPTER_OPTIONS: JSON.stringify(common) };
 };
 
@@ -109,7 +109,7 @@ describe("several streams, and channels of shards", () => {
         }
         for (const client of clients) {
           assert.equal((await cmd(client, "fetchSockets", { nsp })).length, 3);
-          const { err, responses } = await cmd(client, "emitAck", { nsp, event: "question", timeout: 2000 });
+          const { err, responses } = await cmd(client, "emitAck", { nsp, event: "question", timeout: 10_000 });
           assert.deepEqual([err, responses.sort()], [null, [0, 1, 2]]);
           assert.equal((await cmd(client, "serverSideEmitAck", { nsp, event: "sse-ack" })).responses.length, 2);
         }
@@ -124,6 +124,7 @@ describe("plain text in the stream", () => {
       const clients = await context.connect("/");
       const saw = clients.map(record);
       await cmd(clients[0], "emit", { event: "bin", args: [bytes(1, 255)] });
+      await eventually(() => saw.every((events) => events.length === 1));
       await cmd(clients[2], "emit", { event: "bin", args: [bytes(2)] });
       const plain = (...data) => ["bin", { type: "Buffer", data }];
       const ours = [plain(1, 255), plain(2)];
@@ -165,7 +166,7 @@ describe("when the broker of streams is not well", () => {
       for (let n = 0; n < 50; n += 1) await cmd(a, "emit", { event: "while down", args: [n] });
       assert.equal(saw[0].length, 51);
       await own.start();
-      await eventually(() => saw[1].length >= 51, 15_000);
+      await eventually(() => saw[1].length >= 51, 60_000);
       assert.deepEqual(saw[1], saw[0]);
     }, { namespaces });
   });

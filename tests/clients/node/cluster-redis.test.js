@@ -14,6 +14,8 @@ import { bytes, cluster, everyOperation, received, withServers } from "./support
 import { ROOT, startTestbed } from "./support/process.js";
 import { killAll, startRedis, startSentinel } from "./support/redis.js";
 
+// For what takes the patience of servers or brokers.
+const PATIENCE_MS = 60_000;
 const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
 
 let redis, publisher;
@@ -79,7 +81,7 @@ describe("a cluster with a prefix and answers on specific channels", () => {
       clients.forEach((client, index) => client.on("question", (ack) => ack(index)));
       for (const client of clients) {
         assert.equal((await cmd(client, "fetchSockets")).length, 3);
-        const { err, responses } = await cmd(client, "emitAck", { event: "question", timeout: 2000 });
+        const { err, responses } = await cmd(client, "emitAck", { event: "question", timeout: 10_000 });
         assert.deepEqual([err, responses.sort()], [null, [0, 1, 2]]);
         assert.equal((await cmd(client, "serverSideEmitAck", { event: "sse-ack" })).responses.length, 2);
       }
@@ -124,13 +126,13 @@ describe("when the broker or a server is not well", () => {
   });
 
   test("a server that is stopped is missed until the time is over, and its part is missing", async () => {
-    const env = { ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "stopped", REQUESTS_TIMEOUT: "400" };
+    const env = { ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "stopped", REQUESTS_TIMEOUT: "2000" };
     const servers = await Promise.all([startTestbed({ ...env, SERVER_NAME: "a" }), startTestbed({ ...env, SERVER_NAME: "b" })]);
     const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
     const [a, b] = await Promise.all(clients.map((each) => each.connect("/")));
     a.on("question", (ack) => ack("a"));
     servers[1].child.kill("SIGSTOP");
-    const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 300 });
+    const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 1500 });
     assert.deepEqual([err, responses], ["operation has timed out", ["a"]]);
     await assert.rejects(cmd(a, "fetchSockets"), /\btimed?\b/);
     assert.notEqual((await cmd(a, "serverSideEmitAck", { event: "sse-ack" })).err, null);
@@ -170,7 +172,7 @@ describe("when the broker or a server is not well", () => {
 
   const bothHear = async (a, b, name) => {
     const saw = [a, b].map(record);
-    await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, 10_000);
+    await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, PATIENCE_MS);
     await cmd(a, "emit", { event: name });
     await received(saw, [[[name]], [[name]]]);
     assert.equal((await cmd(b, "fetchSockets")).length, 2);
@@ -191,15 +193,15 @@ describe("when the broker or a server is not well", () => {
     const replica = await startRedis(["--replicaof", "127.0.0.1", String(master.port)]);
     const folder = await mkdtemp(path.join(tmpdir(), "sockeye-sentinel-"));
     const config = path.join(folder, "sentinel.conf");
-    const lines = ["monitor mymaster 127.0.0.1 " + master.port + " 1", "down-after-milliseconds mymaster 300", "failover-timeout mymaster 1000"];
+    const lines = ["monitor mymaster 127.0.0.1 " + master.port + " 1", "down-after-milliseconds mymaster 3000", "failover-timeout mymaster 10000"];
     await writeFile(config, lines.map((line) => `sentinel ${line}\n`).join(""));
     const sentinel = await startSentinel(config);
-    await eventually(async () => (await sentinel.ask("INFO sentinel")).includes("slaves=1"), 15_000);
+    await eventually(async () => (await sentinel.ask("INFO sentinel")).includes("slaves=1"), PATIENCE_MS);
     const env = { REDIS_URL: "redis://mymaster", REDIS_SENTINEL: sentinel.url };
     await twoServers(env, async (a, b) => {
       await bothHear(a, b, "before");
       await master.kill();
-      await eventually(async () => (await sentinel.ask("SENTINEL get-master-addr-by-name mymaster")).includes(String(replica.port)), 20_000);
+      await eventually(async () => (await sentinel.ask("SENTINEL get-master-addr-by-name mymaster")).includes(String(replica.port)), PATIENCE_MS);
       await bothHear(a, b, "after");
     });
     await rm(folder, { recursive: true });

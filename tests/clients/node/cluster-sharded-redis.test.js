@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { createClient } from "redis";
 
 import { cmd, eventually, record } from "./support/client.js";
-import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
-import { killAll, startRedis } from "./support/redis.js";
+import { bytes, cluster, everyOperation, received, roomSubscribers, withServers } from "./support/cluster.js";
+import { killAll, shardSubscribers, startRedis } from "./support/redis.js";
 
 let redis, publisher;
 before(async () => {
@@ -23,13 +23,16 @@ after(async () => {
 const environment = (more = {}) => () => ({ ADAPTER: "sharded-redis", REDIS_URL: redis.url, ...more });
 
 // Those that say nothing are waited for as long as the official server does, which has no option for it.
-everyOperation({ title: "a cluster over shards of Redis", env: environment(), silence: false });
+everyOperation({ title: "a cluster over shards of Redis", env: environment(), silence: false, subscribers: (nsp) => roomSubscribers([redis], nsp) });
 
 for (const mode of ["static", "dynamic-private"]) {
   describe(`a cluster over shards of Redis, ${mode}`, () => {
     cluster(environment({ SUBSCRIPTION_MODE: mode, ADAPTER_PREFIX: mode }), (context) => {
       test("rooms, sockets and all are reached from each server", async () => {
         const clients = await context.connect("/", () => ({ auth: { rooms: ["all"] } }));
+        // Who has channels of rooms, or of sockets, subscribes to them when somebody is there.
+        const channels = mode === "static" ? [] : ["all", ...clients.map(({ id }) => id)].map((room) => `${mode}#/#${room}#`);
+        if (channels.length > 0) await eventually(async () => (await shardSubscribers([redis], channels)).join() === "3,1,1,1");
         const saw = clients.map(record);
         for (const from of [0, 1, 2]) {
           for (const list of saw) list.length = 0;
@@ -75,7 +78,8 @@ describe("channels of rooms", () => {
       const saw = record(b);
       await own.kill();
       await own.start();
-      await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, 10_000);
+      await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, 60_000);
+      await eventually(async () => (await shardSubscribers([own], ["socket.io#/#blue#"]))[0] === 2);
       await cmd(a, "emit", { event: "again", to: ["blue"] });
       await eventually(() => saw.length > 0);
       assert.deepEqual(saw[0], ["again"]);

@@ -11,7 +11,7 @@ export const TRANSPORTS = {
 };
 
 // Long enough for a loaded machine; whatever takes longer is lost.
-const EVENT_TIMEOUT_MS = 5_000;
+const EVENT_TIMEOUT_MS = 20_000;
 
 /** The clients of one test: opens them and closes them all, whatever became of the test. */
 export class Clients {

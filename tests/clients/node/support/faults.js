@@ -11,7 +11,10 @@ import { request } from "./http.js";
 import { startTestbed } from "./process.js";
 
 const STORM_EVERY_MS = 2;
-const REQUESTS_TIMEOUT_MS = 1000;
+// More than an answer takes on a loaded machine.
+const REQUESTS_TIMEOUT_MS = 2000;
+// For what has much to do before it is true.
+const PATIENCE_MS = 60_000;
 const FLOOD = 5_000;
 const JOINS = 10_000;
 
@@ -39,7 +42,7 @@ export const bothThere = (...clients) =>
   eventually(async () => {
     const counts = await Promise.all(clients.map((client) => cmd(client, "serverCount").catch(() => 0)));
     return counts.every((count) => count === 2);
-  }, 20_000);
+  }, PATIENCE_MS);
 
 /** Waits until what one server sends is heard at the other; one that was lost may still be counted for a while. */
 export async function heard(from, to) {
@@ -49,7 +52,7 @@ export async function heard(from, to) {
   await eventually(async () => {
     await cmd(from, "emit", { event: "probe" });
     return arrived > 0;
-  }, 30_000);
+  }, PATIENCE_MS);
   to.off("probe", count);
 }
 
@@ -83,11 +86,11 @@ class Storm {
   }
 
   /** Ends it, and waits until what is under way has arrived; the numbers that the other server missed. */
-  async end(patience = 10_000) {
+  async end() {
     clearInterval(this.timer);
     const [here, there] = this.got;
     const last = this.sent - 1;
-    await eventually(() => here.at(-1) === last && there.at(-1) === last, patience);
+    await eventually(() => here.at(-1) === last && there.at(-1) === last, PATIENCE_MS);
     await sleep(100);
     assert.deepEqual(here, Array.from({ length: this.sent }, (_, number) => number), "what is local arrives whole and in order");
     assert.deepEqual(there, [...there].sort((x, y) => x - y), "what comes from the other server keeps its order");
@@ -111,8 +114,8 @@ export function faults(name, { env, start, isKept = false, garbage }) {
       const broker = await start();
       await twoServers({ ...env, ...broker.env }, async (context) => {
         const storm = new Storm(context);
-        await sleep(500);
-        const killed = storm.sent;
+        await eventually(() => storm.got[1].length > 100, PATIENCE_MS);
+        const arrived = storm.got[1].at(-1);
         await broker.kill();
         await sleep(1000);
         await broker.start();
@@ -124,8 +127,8 @@ export function faults(name, { env, start, isKept = false, garbage }) {
         storm.tell(t, lost);
         if (isKept) assert.deepEqual(lost, []);
         // What was under way may be lost, and what one server published before the other had come back.
-        const outside = lost.filter((number) => number < killed - 200 || number > back);
-        assert.deepEqual(outside, [], "only what was published while the link was down");
+        const outside = lost.filter((number) => number <= arrived || number > back);
+        assert.deepEqual(outside, [], "only what had not arrived when the link went down");
         assert.ok((await metric(context.servers[0], "down")) >= 1);
       });
       await broker.kill();
@@ -138,8 +141,7 @@ export function faults(name, { env, start, isKept = false, garbage }) {
         await sleep(300);
         broker.pause();
         const before = storm.got[0].length;
-        await sleep(2000);
-        assert.ok(storm.got[0].length > before + 100, "local delivery goes on");
+        await Promise.all([sleep(2000), eventually(() => storm.got[0].length > before + 100)]);
         broker.resume();
         await sleep(300);
         const lost = await storm.end();
@@ -154,20 +156,23 @@ export function faults(name, { env, start, isKept = false, garbage }) {
       await twoServers({ ...env, ...broker.env }, async ({ a, servers, clients }) => {
         a.on("question", (ack) => ack("a"));
         servers[1].child.kill("SIGSTOP");
-        const started = Date.now();
         const fetched = assert.rejects(cmd(a, "fetchSockets"), /timed out/);
         const asked = cmd(a, "emitAck", { event: "question", timeout: REQUESTS_TIMEOUT_MS });
         const replies = cmd(a, "serverSideEmitAck", { event: "sse-ack" });
-        await sleep(100);
+        const later = cmd(a, "emitAck", { event: "silence", timeout: REQUESTS_TIMEOUT_MS * 2 });
+        const first = Promise.race([Promise.all([fetched, asked, replies]), later.then(() => "later")]);
+        // The questions are out, and wait for the other server, once what was asked after them is answered.
+        await cmd(a, "serverCount");
         clients[1].closeAll();
         await servers[1].kill();
         await fetched;
         assert.deepEqual(await asked, { err: "operation has timed out", responses: ["a"] });
         assert.equal((await replies).err, "operation has timed out");
-        assert.ok(Date.now() - started < REQUESTS_TIMEOUT_MS * 2, "and not later");
-        await eventually(async () => (await cmd(a, "serverCount")) === 1, 20_000);
+        assert.notEqual(await first, "later", "what takes twice as long was told first");
+        await eventually(async () => (await cmd(a, "serverCount")) === 1, PATIENCE_MS);
         assert.equal((await cmd(a, "fetchSockets")).length, 1);
-        assert.deepEqual(await cmd(a, "emitAck", { event: "question", timeout: 1000 }), { err: null, responses: ["a"] });
+        assert.deepEqual(await cmd(a, "emitAck", { event: "question", timeout: 10_000 }), { err: null, responses: ["a"] });
+        await later;
       });
       await broker.kill();
     });
@@ -180,7 +185,7 @@ export function faults(name, { env, start, isKept = false, garbage }) {
         const storm = new Storm(context);
         const counted = await garbage(broker, FLOOD);
         const malformed = () => metric(context.servers[1], "malformed");
-        await eventually(async () => (await malformed()) >= counted, 20_000);
+        await eventually(async () => (await malformed()) >= counted, PATIENCE_MS);
         assert.equal(await malformed(), counted);
         const lost = await storm.end();
         storm.tell(t, lost);
@@ -205,7 +210,7 @@ export function faults(name, { env, start, isKept = false, garbage }) {
         // While they are busy the servers may not answer in time.
         const sockets = () => cmd(context.a, "fetchSockets").catch(() => []);
         const all = JOINS / 2 + 1;
-        await eventually(async () => (await sockets()).filter(({ rooms }) => rooms.length === all).length === 2, 20_000);
+        await eventually(async () => (await sockets()).filter(({ rooms }) => rooms.length === all).length === 2, PATIENCE_MS);
         const lost = await storm.end();
         storm.tell(t, lost);
         assert.deepEqual(lost, []);

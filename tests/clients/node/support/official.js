@@ -57,7 +57,7 @@ async function remote(nsp, cmd) {
   if (cmd.how === "join") return socket.join(cmd.rooms);
   if (cmd.how === "leave") return socket.leave(cmd.room);
   if (cmd.how === "disconnect") return void socket.disconnect(cmd.close);
-  return socket.timeout(2000).emitWithAck(cmd.event, ...(cmd.args ?? []));
+  return socket.timeout(10_000).emitWithAck(cmd.event, ...(cmd.args ?? []));
 }
 
 async function run(socket, cmd) {

@@ -14,7 +14,7 @@ import pg from "pg";
 
 import { freePort } from "./process.js";
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 // Debian keeps its programs out of the way.
 const DEBIAN = "/usr/lib/postgresql";
 const FAST = ["fsync=off", "full_page_writes=off", "max_wal_size=256MB", "shared_buffers=16MB", "max_connections=40"];
@@ -25,7 +25,8 @@ const started = new Set();
 export async function endAll() {
   for (const server of started) {
     await server.kill();
-    await rm(server.folder, { recursive: true, force: true });
+    // Its processes may take a moment longer to go than the first of them.
+    await rm(server.folder, { recursive: true, force: true, maxRetries: 20 });
   }
   started.clear();
 }

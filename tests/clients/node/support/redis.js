@@ -9,7 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "./client.js";
 import { freePort } from "./process.js";
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
+
+// Who says nothing for so long is lost: more than a loaded machine lets a process wait.
+const NODE_TIMEOUT_MS = "5000";
 
 // Those that were started, and what they keep, so that nothing outlives the tests, whatever becomes of them.
 const started = new Set();
@@ -69,6 +72,13 @@ export class Redis {
   }
 }
 
+/** How many connections have subscribed to each of these channels of shards, all nodes together. */
+export async function shardSubscribers(nodes, channels) {
+  const counts = async (node) => [...(await node.ask(`PUBSUB SHARDNUMSUB ${channels.join(" ")}`)).matchAll(/^:(\d+)/gm)].map(([, count]) => Number(count));
+  const lists = await Promise.all(nodes.map(counts));
+  return channels.map((_, index) => lists.reduce((sum, list) => sum + list[index], 0));
+}
+
 function answers(port) {
   return new Promise((resolve) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
@@ -102,6 +112,7 @@ export async function startTlsRedis(authority, { cert, key }, clients = false) {
 export class RedisCluster {
   static async start() {
     const cluster = new RedisCluster();
+    cluster.started = [];
     cluster.folder = await mkdtemp(path.join(tmpdir(), "sockeye-cluster-"));
     cluster.nodes = await Promise.all([0, 1, 2].map(() => cluster.startNode()));
     const bounds = [0, 5461, 10923, 16384];
@@ -118,10 +129,11 @@ export class RedisCluster {
   async startNode() {
     const [port, bus] = [await freePort(), await freePort()];
     const folder = await mkdtemp(path.join(this.folder, "node-"));
-    const args = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", "1000"];
+    const args = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", NODE_TIMEOUT_MS];
     const limits = ["--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0"];
     const redis = new Redis(port, ["--save", "", "--appendonly", "no", "--dir", folder, ...args, ...limits]);
     redis.bus = bus;
+    this.started.push(redis);
     return redis.start();
   }
 
@@ -165,7 +177,9 @@ export class RedisCluster {
     return this.nodes.map((node) => node.url);
   }
 
+  /** Ends all nodes and removes what they wrote. */
   async remove() {
+    await Promise.all(this.started.map((node) => node.kill()));
     await rm(this.folder, { recursive: true, force: true });
   }
 }
