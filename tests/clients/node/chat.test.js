@@ -128,7 +128,7 @@ for (const program of ["chat", "chat-cpp"]) {
       assert.deepEqual(await joined, ["Grace"]);
 
       const heard = event(grace, "message");
-      assert.equal(await ada.timeout(5000).emitWithAck("say", "hello \n 😀"), undefined);
+      assert.equal(await ada.timeout(20_000).emitWithAck("say", "hello \n 😀"), undefined);
       assert.deepEqual(await heard, ['Ada "quoted"', "hello \n 😀"]);
 
       const typing = event(ada, "typing");
@@ -136,9 +136,9 @@ for (const program of ["chat", "chat-cpp"]) {
       assert.deepEqual(await typing, ["Grace", true]);
 
       const left = event(ada, "left");
-      assert.equal(await grace.timeout(5000).emitWithAck("move", "games"), undefined);
+      assert.equal(await grace.timeout(20_000).emitWithAck("move", "games"), undefined);
       assert.deepEqual(await left, ["Grace"]);
-      assert.equal(typeof (await grace.timeout(5000).emitWithAck("move", "nowhere")), "string");
+      assert.equal(typeof (await grace.timeout(20_000).emitWithAck("move", "nowhere")), "string");
 
       const here = event(ada, "here");
       grace.disconnect();
@@ -165,7 +165,7 @@ for (const program of ["chat", "chat-cpp"]) {
       for (const args of [[], [null], [5], [{ a: 1 }], ["x".repeat(100_000)], [""], [Buffer.from([1])]]) {
         for (const name of ["say", "move", "typing"]) socket.emit(name, ...args);
       }
-      assert.equal(await socket.timeout(5000).emitWithAck("say", "still here"), undefined);
+      assert.equal(await socket.timeout(20_000).emitWithAck("say", "still here"), undefined);
     });
   });
 }
@@ -182,13 +182,12 @@ describe("the example game", () => {
     assert.ok(id >= 1 && width > 0 && height > 0);
     const ticks = [];
     socket.on("state", (tick) => ticks.push(tick));
-    await eventually(() => ticks.length >= 60);
+    // Who is slow misses some: on a loaded machine for a while.
+    await eventually(() => ticks.length >= 60 && ticks.at(-1) - ticks.at(-60) < 2 * 59);
     assert.ok(
       ticks.every((tick, index) => index === 0 || tick > ticks[index - 1]),
       "ticks only grow",
     );
-    const perTick = (ticks.at(-1) - ticks[0]) / (ticks.length - 1);
-    assert.ok(perTick < 2, `${perTick} ticks for each state that arrives`);
   });
 
   test("moves who steers, and answers how far away it is", async () => {
@@ -201,7 +200,7 @@ describe("the example game", () => {
     socket.emit("steer", 100, 0);
     await eventually(() => x > start + 20);
     socket.emit("steer", 0, 0);
-    await socket.timeout(2000).emitWithAck("rtt");
+    await socket.timeout(20_000).emitWithAck("rtt");
   });
 
   test("plays in a browser", async () => {
@@ -226,7 +225,7 @@ describe("the example epoll", () => {
       const socket = clients.create("/", { transports });
       const time = event(socket, "time");
       const tree = { text: "é", list: [1, Buffer.from([1, 2, 3])] };
-      assert.deepEqual(await socket.timeout(5000).emitWithAck("echo", tree), tree);
+      assert.deepEqual(await socket.timeout(20_000).emitWithAck("echo", tree), tree);
       const back = event(socket, "echo");
       socket.emit("echo", tree, 2);
       assert.deepEqual(await back, [tree, 2]);

@@ -9,7 +9,7 @@ import { forEachDelivery, forEachDeliveryAndTransport } from "./support/matrix.j
 const RECONNECT = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100, randomizationFactor: 0 };
 const LIMIT_BYTES = 100_000;
 
-const SHORT = { PING_INTERVAL: "150", PING_TIMEOUT: "2000", MAX_HTTP_BUFFER_SIZE: String(LIMIT_BYTES) };
+const SHORT = { PING_INTERVAL: "150", PING_TIMEOUT: "20000", MAX_HTTP_BUFFER_SIZE: String(LIMIT_BYTES) };
 
 forEachDeliveryAndTransport(SHORT, (context, transport) => {
   test("an idle client lives on its heartbeat", async () => {

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 
-import { Clients } from "./support/client.js";
+import { Clients, eventually } from "./support/client.js";
 import { rawExchange, request } from "./support/http.js";
 import { runTestbed, startTestbed } from "./support/process.js";
 import { Frames, Polling } from "./support/wire.js";
@@ -313,8 +313,8 @@ describe("requests beyond the ordinary", () => {
 
   test("two requests in one segment are answered in order", async () => {
     const get = (target) => `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`;
-    const text = await rawExchange(context.testbed.port, get(HANDSHAKE) + get("/socket.io/?EIO=4&transport=x"), 300);
-    assert.match(text, /^HTTP\/1\.1 200 OK[\s\S]*0\{"sid"[\s\S]*HTTP\/1\.1 400 Bad Request[\s\S]*"code":0/);
+    const both = /^HTTP\/1\.1 200 OK[\s\S]*0\{"sid"[\s\S]*HTTP\/1\.1 400 Bad Request[\s\S]*"code":0/;
+    assert.match(await rawExchange(context.testbed.port, get(HANDSHAKE) + get("/socket.io/?EIO=4&transport=x"), { until: both }), both);
   });
 
   test("a request that comes byte by byte is read", async () => {
@@ -328,7 +328,7 @@ describe("requests beyond the ordinary", () => {
       socket.write(byte);
       await sleep(1);
     }
-    await sleep(100);
+    await eventually(() => answer.endsWith("ok"));
     socket.destroy();
     assert.match(answer, /^HTTP\/1\.1 200 OK[\s\S]*ok$/);
   });
@@ -346,7 +346,8 @@ describe("requests beyond the ordinary", () => {
   test("a client that waits for 100 Continue gets it", async () => {
     const session = await Polling.open(context.testbed.port);
     const head = `POST ${session.target()} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`;
-    assert.match(await rawExchange(context.testbed.port, head, 200), /^HTTP\/1\.1 100 Continue\r\n\r\n/);
+    const goesOn = /^HTTP\/1\.1 100 Continue\r\n\r\n/;
+    assert.match(await rawExchange(context.testbed.port, head, { until: goesOn }), goesOn);
   });
 
   for (const [label, bytes] of [
@@ -359,7 +360,7 @@ describe("requests beyond the ordinary", () => {
     ["a head without end", `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(100_000)}\r\n\r\n`],
   ]) {
     test(`${label} is refused, and the server goes on`, async () => {
-      const answer = await rawExchange(context.testbed.port, bytes, 500).catch(() => "");
+      const answer = await rawExchange(context.testbed.port, bytes, { quietMs: 500 }).catch(() => "");
       assert.match(answer, /^(HTTP\/1\.1 [45]\d\d |$)/);
       assert.equal((await context.request("GET", HANDSHAKE)).status, 200);
     });
@@ -370,8 +371,7 @@ describe("requests beyond the ordinary", () => {
     await session.join();
     const held = session.poll({ timeoutMs: 50 }).catch(() => "gone");
     assert.equal(await held, "gone");
-    await sleep(100);
-    assert.equal(await session.refusal(), 1);
+    await eventually(async () => (await session.refusal()) === 1);
     assert.equal((await context.request("GET", HANDSHAKE)).status, 200);
   });
 });

@@ -299,7 +299,7 @@ forEachDelivery({ SHARDS: "1" }, (context) => {
 });
 
 describe("CONNECT_TIMEOUT", () => {
-  const context = serverContext({ CONNECT_TIMEOUT: "200" });
+  const context = serverContext({ CONNECT_TIMEOUT: "1000" });
 
   test("closes a connection that joins no namespace", async () => {
     const frames = await Frames.open(context.testbed.port);
@@ -315,7 +315,7 @@ describe("CONNECT_TIMEOUT", () => {
 
   test("leaves a connection that joined one alone", async () => {
     const frames = await Frames.joined(context.testbed.port);
-    assert.ok(await frames.silent(350));
+    assert.ok(await frames.silent(1300));
     frames.close();
   });
 });

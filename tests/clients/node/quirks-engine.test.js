@@ -3,6 +3,7 @@
  * in section 2 of the notes on server behaviour; clients depend on these, so they are behaviour, not accidents.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import net from "node:net";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +12,9 @@ import { Clients, event, settled } from "./support/client.js";
 import { serverContext } from "./support/matrix.js";
 import { startTestbed } from "./support/process.js";
 import { Frames, Polling, request, SEPARATOR } from "./support/wire.js";
+
+// More than a loaded machine delays a timer by, and less than the timers that the server has of itself.
+const SOON_MS = 5_000;
 
 /** A session that upgraded from polling to `frames`. */
 async function upgraded(port) {
@@ -30,16 +34,16 @@ async function probing(port, session) {
 }
 
 describe("upgrades", () => {
-  const context = serverContext();
+  const context = serverContext({ SHARDS: "1" });
   const open = () => Polling.open(context.testbed.port);
 
   test("1: a held poll is released by a noop about 100 ms after the probe", async () => {
     const session = await open();
-    const held = session.packets();
+    const held = await session.hold();
     const frames = await probing(context.testbed.port, session);
     const start = Date.now();
-    assert.deepEqual(await held, ["6"]);
-    assert.ok(Date.now() - start < 250);
+    assert.deepEqual(await held.packets, ["6"]);
+    assert.ok(Date.now() - start < SOON_MS);
     assert.deepEqual(await session.packets(), ["6"], "and so is the next one, as long as the upgrade takes");
     frames.close();
   });
@@ -99,14 +103,14 @@ describe("upgrades", () => {
 });
 
 describe("upgradeTimeout", () => {
-  const context = serverContext({ UPGRADE_TIMEOUT: "300" });
+  const context = serverContext({ UPGRADE_TIMEOUT: "1500" });
 
   test("3: a candidate that does not finish within upgradeTimeout is closed, and polling goes on", async () => {
     const session = await Polling.open(context.testbed.port);
-    const frames = await probing(context.testbed.port, session);
     const start = Date.now();
+    const frames = await probing(context.testbed.port, session);
     assert.equal(await frames.closed(), 1005);
-    assert.ok(Date.now() - start > 150);
+    assert.ok(Date.now() - start > 1400);
     await session.post("40");
     assert.ok((await session.take(2)).some((packet) => packet.startsWith("40{")));
   });
@@ -147,15 +151,14 @@ describe("upgrades that are not advertised", () => {
 });
 
 describe("requests", () => {
-  const context = serverContext({ MAX_HTTP_BUFFER_SIZE: "2000" });
+  const context = serverContext({ SHARDS: "1", MAX_HTTP_BUFFER_SIZE: "2000" });
   const open = (options) => Polling.open(context.testbed.port, options);
 
   test("9: a second poll ends the session; the held one gets a close packet", async () => {
     const session = await open();
-    const held = session.poll();
-    await sleep(30);
+    const held = await session.hold();
     assert.equal((await session.poll()).status, 400);
-    assert.equal((await held).text, "1");
+    assert.deepEqual(await held.packets, ["1"]);
     assert.equal(await session.refusal(), 1);
   });
 
@@ -163,8 +166,10 @@ describe("requests", () => {
     const session = await open();
     const slow = net.connect(context.testbed.port, "127.0.0.1");
     slow.on("error", () => {});
-    slow.write(`POST ${session.target()} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4`);
-    await sleep(50);
+    slow.write(`POST ${session.target()} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n`);
+    // It is there once it is told to go on.
+    await once(slow, "data");
+    slow.write("4");
     const second = await session.post("40");
     assert.deepEqual([second.status, second.text], [400, ""]);
     assert.equal(await session.refusal(), 1);
@@ -287,20 +292,19 @@ describe("closing", () => {
   });
 
   test("17: a server that ends sends no DISCONNECT: WebSockets close, held polls get a close packet", async () => {
-    const server = await startTestbed();
+    const server = await startTestbed({ SHARDS: "1" });
     const frames = await Frames.joined(server.port);
     const session = await Polling.open(server.port);
     await session.join();
-    const held = session.packets();
-    await sleep(30);
+    const held = await session.hold();
     await server.stop();
     assert.equal(await frames.closed(), 1005);
-    assert.deepEqual(await held, ["1"]);
+    assert.deepEqual(await held.packets, ["1"]);
   });
 });
 
 describe("heartbeat", { concurrency: true }, () => {
-  const context = serverContext({ PING_INTERVAL: "300", PING_TIMEOUT: "700" });
+  const context = serverContext({ PING_INTERVAL: "300", PING_TIMEOUT: "2000" });
 
   test("14: a ping from the client ends the session", async () => {
     const frames = await Frames.joined(context.testbed.port);
@@ -314,8 +318,8 @@ describe("heartbeat", { concurrency: true }, () => {
     const frames = await Frames.open(context.testbed.port);
     assert.equal(await frames.text(), "2");
     await sleep(150);
-    frames.send("3");
     const start = Date.now();
+    frames.send("3");
     assert.equal(await frames.text(), "2");
     assert.ok(Date.now() - start >= 280, `after ${Date.now() - start} ms`);
     frames.close();
@@ -329,7 +333,7 @@ describe("heartbeat", { concurrency: true }, () => {
     const code = await frames.closed();
     clearInterval(busy);
     assert.equal(code, 1005);
-    assert.ok(Date.now() - start >= 830, `closed after ${Date.now() - start} ms`);
+    assert.ok(Date.now() - start >= 2130, `closed after ${Date.now() - start} ms`);
   });
 
   test("44: a ping sent on polling may be answered on WebSocket after the upgrade", async () => {

@@ -17,6 +17,8 @@ async function members(context, options = {}) {
     return context.clients.connect("/", { transports, auth: { data: { index } }, query: { index }, ...options });
   };
   const sockets = await Promise.all(Object.values(TRANSPORTS).map(connect));
+  // Those of the test before may still be leaving.
+  await eventually(async () => (await cmd(sockets[0], "fetchSockets")).length === sockets.length);
   return { sockets, saw: sockets.map(record) };
 }
 
@@ -121,25 +123,25 @@ forEachDelivery({ SERVER_NAME: "first" }, (context) => {
 
   test("a broadcast with acknowledgement collects every answer", async () => {
     sockets.forEach((socket, index) => socket.on("question", (n, answer) => answer(n + index)));
-    const { err, responses } = await cmd(a, "emitAck", { event: "question", args: [10], timeout: 2000 });
+    const { err, responses } = await cmd(a, "emitAck", { event: "question", args: [10], timeout: 10_000 });
     assert.equal(err, null);
     assert.deepEqual(responses.sort(), [10, 11, 12]);
   });
 
   test("a broadcast with acknowledgement carries binary both ways", async () => {
     b.on("question", (answer) => answer(Buffer.from([7])));
-    const result = await cmd(a, "emitAck", { to: [b.id], event: "question", timeout: 2000 });
+    const result = await cmd(a, "emitAck", { to: [b.id], event: "question", timeout: 10_000 });
     assert.deepEqual(result, { err: null, responses: [Buffer.from([7])] });
   });
 
   test("a broadcast with acknowledgement tells who answered when not all did", async () => {
     b.on("question", (answer) => answer("b"));
-    const result = await cmd(a, "emitAck", { event: "question", timeout: 100 });
+    const result = await cmd(a, "emitAck", { event: "question", timeout: 1500 });
     assert.deepEqual(result, { err: "operation has timed out", responses: ["b"] });
   });
 
   test("a broadcast with acknowledgement to nobody is done at once", async () => {
-    const result = await cmd(a, "emitAck", { to: ["empty"], event: "question", timeout: 2000 });
+    const result = await cmd(a, "emitAck", { to: ["empty"], event: "question", timeout: 10_000 });
     assert.deepEqual(result, { err: null, responses: [] });
   });
 

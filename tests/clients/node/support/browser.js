@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 export const CLIENT_DIR = fileURLToPath(new URL("../node_modules/socket.io-client", import.meta.url));
 
 // A browser on a loaded machine needs its time.
-const PAGE_TIMEOUT_MS = 15_000;
+const PAGE_TIMEOUT_MS = 60_000;
 const OPTIONS = {
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [

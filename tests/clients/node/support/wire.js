@@ -5,14 +5,14 @@
 import { once } from "node:events";
 import WebSocket from "ws";
 
-import { request } from "./http.js";
+import { request, requestThatWaits } from "./http.js";
 
 export { request } from "./http.js";
 
 /** Between the packets of a polling payload. */
 export const SEPARATOR = "\x1e";
 
-const FRAME_TIMEOUT_MS = 5_000;
+const FRAME_TIMEOUT_MS = 20_000;
 
 /** A long-polling session. Its methods give the HTTP answer as `request` does. */
 export class Polling {
@@ -38,6 +38,12 @@ export class Polling {
 
   poll(options = {}) {
     return request(this.port, "GET", this.target(), options);
+  }
+
+  /** A poll that the server holds, if it has one I/O thread: `answer` is the promise of its answer, `packets` of its packets. */
+  async hold(headers) {
+    const { answer } = await requestThatWaits(this.port, "GET", this.target(), headers);
+    return { answer, packets: answer.then(({ text }) => text.split(SEPARATOR)) };
   }
 
   post(body, headers = { "content-type": "text/plain;charset=UTF-8" }) {
