@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import socketio
 
-TIMEOUT_S = 5
+TIMEOUT_S = 20
 # This client refuses polling payloads of more than 16 packets.
 CALLS = 12
 

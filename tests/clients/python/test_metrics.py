@@ -9,7 +9,7 @@ import pytest
 import socketio
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 5
+TIMEOUT_S = 20
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 

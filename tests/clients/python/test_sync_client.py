@@ -8,7 +8,7 @@ import orderly
 import pytest
 import socketio
 
-TIMEOUT_S = 5
+TIMEOUT_S = 20
 
 # This client refuses polling payloads of more packets; servers put all that waits into one.
 PAYLOAD_PACKETS_MAX = 16
