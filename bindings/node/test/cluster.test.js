@@ -8,7 +8,7 @@ const { createAdapter } = require("..");
 const { serve, next } = require("./support/harness");
 const { startRedis } = require("./support/redis");
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** Waits for `question` to be answered with something true. */
 async function eventually(question) {
@@ -107,7 +107,7 @@ test("sockets of this process are fetched as they are, others with what their pr
 
 test("servers speak to each other, with acknowledgements", async (t) => {
   const { url } = await startRedis(t);
-  const [a, b, c] = await cluster(t, [{ kind: "redis", url, requestsTimeout: 300 }, { kind: "redis", url }, { kind: "redis", url }]);
+  const [a, b, c] = await cluster(t, [{ kind: "redis", url, requestsTimeout: 2000 }, { kind: "redis", url }, { kind: "redis", url }]);
   b.io.on("hello", (...args) => args.pop()({ b: args }));
   c.io.on("hello", (...args) => args.pop()({ c: args }));
   const responses = await a.io.serverSideEmitWithAck("hello", 1, Buffer.from([1, 2]));

@@ -7,7 +7,7 @@ const { test } = require("node:test");
 const { serve, next } = require("./support/harness");
 
 /** Long enough for a client's first bytes to be there when its connection is looked at. */
-const LATE_MS = 100;
+const LATE_MS = 300;
 
 /** A server that looks at connections a little late, and counts those that come by Node's way. */
 async function serveLate(t, options, httpServer = createServer((_req, res) => res.end("mine"))) {

@@ -127,9 +127,12 @@ test("an async handler that never comes to an end holds nothing up", async (t) =
   assert.equal(await socket.emitWithAck("n", 5), 5);
 });
 
+/** Longer than clients that are not answered stay. */
+const BLOCKED_MS = 5_000;
+
 /** A server whose handler `block` blocks its thread so long; clients would lose it soon if it did not answer. */
 const BLOCKING = `
-  const io = new Server(0, { pingInterval: 100, pingTimeout: 200 });
+  const io = new Server(0, { pingInterval: 100, pingTimeout: 3000 });
   io.on("connection", (socket) => {
     socket.on("block", (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms ?? undefined));
     socket.on("n", (n, ack) => ack(n));
@@ -143,8 +146,8 @@ test("connections outlive a handler that blocks, and get their answers after it"
   await next(socket, "connect");
   const reasons = [];
   socket.on("disconnect", (reason) => reasons.push(reason));
-  socket.emit("block", 1500);
-  const answers = await Promise.all(Array.from({ length: 100 }, (_, n) => socket.timeout(10_000).emitWithAck("n", n)));
+  socket.emit("block", BLOCKED_MS);
+  const answers = await Promise.all(Array.from({ length: 100 }, (_, n) => socket.timeout(30_000).emitWithAck("n", n)));
   assert.deepEqual(reasons, []);
   assert.deepEqual(answers, Array.from({ length: 100 }, (_, n) => n));
 });
@@ -157,7 +160,7 @@ test("a handler that never returns keeps neither its connections from living nor
   let left = false;
   socket.on("disconnect", () => (left = true));
   socket.emit("block", null);
-  await sleep(1500);
+  await sleep(BLOCKED_MS);
   assert.equal(left, false);
   child.kill("SIGTERM");
   const [, signal] = await once(child, "exit");

@@ -19,7 +19,7 @@ sys.path.insert(0, str(PACKAGE.parents[1] / "tests" / "support"))
 
 import orderly  # noqa: E402
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 def eventually(found, patience_s=PATIENCE_S):
@@ -154,4 +154,4 @@ def opened(host):
 def script(text, **options):
     """Runs a program with the package, and gives what it wrote and how it ended."""
     env = {**os.environ, "PYTHONPATH": str(PACKAGE)}
-    return subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, timeout=30, **options)
+    return subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, timeout=120, **options)

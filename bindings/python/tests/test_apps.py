@@ -75,7 +75,7 @@ def test_an_answer_of_asgi_does_not_wait_for_what_comes_after_it(make, connect):
 
     import fastapi
 
-    done = []
+    done, answered = [], []
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
@@ -84,7 +84,8 @@ def test_an_answer_of_asgi_does_not_wait_for_what_comes_after_it(make, connect):
     app = fastapi.FastAPI(lifespan=lifespan)
 
     async def later():
-        await asyncio.sleep(0.3)
+        while not answered:
+            await asyncio.sleep(0.01)
         done.append(True)
 
     @app.get("/")
@@ -103,6 +104,7 @@ def test_an_answer_of_asgi_does_not_wait_for_what_comes_after_it(make, connect):
     host.start(app=app)
     with urllib.request.urlopen(host.url) as answer:
         assert (answer.read(), done) == (b'"kept"', [])
+    answered.append(True)
     eventually(lambda: done)
     with pytest.raises(urllib.error.HTTPError, match="500"):
         urllib.request.urlopen(f"{host.url}/half")

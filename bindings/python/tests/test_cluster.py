@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import AsyncHost, ThreadHost, eventually
+from conftest import PATIENCE_S, AsyncHost, ThreadHost, eventually
+from ports import free_port
 
 import sockeye_io
 from sockeye_io.exceptions import DisconnectedError, EngineError, TimeoutError, UnknownClientError
@@ -17,8 +18,7 @@ from sockeye_io.exceptions import DisconnectedError, EngineError, TimeoutError, 
 @pytest.fixture(scope="module")
 def redis_url():
     """A Redis on a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [shutil.which("redis-server"), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
@@ -35,8 +35,8 @@ def redis_url():
 @pytest.fixture
 def pair(redis_url):
     """Two servers of a cluster, one of each kind."""
-    made = [AsyncHost(client_manager=sockeye_io.AsyncRedisManager(redis_url, requestsTimeout=400)),
-            ThreadHost(client_manager=sockeye_io.RedisManager(redis_url, requestsTimeout=400))]  # fmt: skip
+    made = [AsyncHost(client_manager=sockeye_io.AsyncRedisManager(redis_url, requestsTimeout=3000)),
+            ThreadHost(client_manager=sockeye_io.RedisManager(redis_url, requestsTimeout=3000))]  # fmt: skip
     for host in made:
         host.sio.on("connect", host.handler(lambda sid, environ: None))
         host.start()
@@ -50,6 +50,13 @@ def pair(redis_url):
 def _count(host):
     try:
         return host.call("server_count")
+    except TimeoutError:
+        return 0
+
+
+def _count_in(namespace):
+    try:
+        return namespace.server_count()
     except TimeoutError:
         return 0
 
@@ -70,7 +77,7 @@ def test_a_client_of_the_other_server_is_called_moved_and_disconnected(pair, con
     client = connect(b)
     sid = client.get_sid("/")
     client.on("question", lambda *args: {"asked": list(args)})
-    assert a.call("call", "question", ("x", b"\x01"), to=sid, timeout=5) == {"asked": ["x", b"\x01"]}
+    assert a.call("call", "question", ("x", b"\x01"), to=sid, timeout=PATIENCE_S) == {"asked": ["x", b"\x01"]}
     a.call("enter_room", sid, ["there", "too"])
     eventually(lambda: set(b.call("rooms", sid)) == {sid, "there", "too"})
     a.call("leave_room", sid, "too")
@@ -82,7 +89,7 @@ def test_a_client_of_the_other_server_is_called_moved_and_disconnected(pair, con
     a.call("disconnect", sid)
     eventually(lambda: not client.connected)
     with pytest.raises(DisconnectedError):
-        a.call("call", "question", to=sid, timeout=5)
+        a.call("call", "question", to=sid, timeout=PATIENCE_S)
 
 
 def test_servers_speak_to_each_other(pair):
@@ -123,7 +130,7 @@ def test_classes_of_handlers_speak_to_the_servers_of_their_namespace(redis_url):
         host.sio.on_server_event("name", lambda: "b", namespace="/chat")
         host.start()
     chat = hosts[0].sio.namespace_handlers["/chat"]
-    eventually(lambda: chat.server_count() == 2)
+    eventually(lambda: _count_in(chat) == 2)
     assert chat.server_side_call("name") == ["b"]
     for host in hosts:
         host.stop()
@@ -160,4 +167,4 @@ def test_alone_the_cluster_is_one_server(make):
     assert host.call("server_side_call", "anything") == []
     before = time.monotonic()
     host.call("server_side_emit", "anything")
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < 4

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from conftest import ThreadHost, eventually, script
+from conftest import PATIENCE_S, ThreadHost, eventually, script
 
 import sockeye_io
 from sockeye_io.exceptions import EngineError
@@ -113,7 +113,7 @@ def test_without_a_broker_it_waits_and_tells_why():
     time.sleep(0.05)
     with pytest.raises(EngineError):
         emitter.close(0.02)
-    flushing.join(10)
+    flushing.join(PATIENCE_S)
     assert len(ended) == 1
     emitter.close()
     with pytest.raises(EngineError) as raised:

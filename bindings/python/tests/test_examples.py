@@ -8,14 +8,14 @@ import sys
 import urllib.request
 
 import socketio
-from conftest import PACKAGE, eventually
-from test_life import free_port
+from conftest import PACKAGE, PATIENCE_S, eventually
+from ports import free_port
 
 EXAMPLES = PACKAGE.parents[1] / "examples" / "python"
 
 
 def answer(request):
-    with urllib.request.urlopen(request, timeout=5) as got:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as got:
         return json.load(got)
 
 
@@ -36,7 +36,7 @@ def test_a_route_of_fastapi_emits():
                 return None
 
         assert eventually(up) == {"sockets": 0}
-        client.connect(url)
+        client.connect(url, wait_timeout=PATIENCE_S)
         assert client.call("echo", ("a", b"b")) == ("a", b"b")
         body = json.dumps({"text": "hello"}).encode()
         request = urllib.request.Request(url + "/announce", data=body, headers={"Content-Type": "application/json"})
@@ -44,7 +44,7 @@ def test_a_route_of_fastapi_emits():
         eventually(lambda: heard == ["hello"])
         client.disconnect()
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, err) == (0, "")
     finally:
         process.kill()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import socketio
-from conftest import eventually, join, opened
+from conftest import PATIENCE_S, eventually, join, opened
 
 import sockeye_io
 from sockeye_io import _ffi
@@ -82,7 +82,7 @@ def test_connect_gets_environ_and_auth_and_may_refuse_with_data(host, connect):
         client = socketio.Client(reconnection=False)
         client.on("connect_error", refused.append)
         with pytest.raises(socketio.exceptions.ConnectionError):
-            client.connect(host.url, auth={"name": name}, headers={"X-Token": "t"}, wait_timeout=5)
+            client.connect(host.url, auth={"name": name}, headers={"X-Token": "t"}, wait_timeout=PATIENCE_S)
         assert refused == [message]
 
 
@@ -254,7 +254,7 @@ def test_handlers_may_be_added_while_the_server_runs(host, connect):
     assert "/nowhere" not in host.sio.handlers
     client = socketio.Client(reconnection=False)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        client.connect(host.url, namespaces=["/nowhere"], wait_timeout=5)
+        client.connect(host.url, namespaces=["/nowhere"], wait_timeout=PATIENCE_S)
 
 
 def test_what_is_emitted_while_connect_runs_comes_after_the_answer(make):

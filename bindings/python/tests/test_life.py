@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import PACKAGE, eventually, script
+from conftest import PACKAGE, PATIENCE_S, eventually, script
+from ports import free_port
 
 import sockeye_io
 from sockeye_io.exceptions import EngineError
@@ -37,14 +38,6 @@ print("ended", flush=True)
 """
 
 
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", ["AsyncServer", "Server"])
 def test_run_ends_in_order_on_a_signal_with_a_client_connected(kind, number, connect):
@@ -57,7 +50,7 @@ def test_run_ends_in_order_on_a_signal_with_a_client_connected(kind, number, con
         assert process.stdout.readline() == "up\n"
         client = eventually(lambda: connect_to(connect, port))
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert (process.returncode, err) == (0, "")
@@ -169,7 +162,7 @@ def stuck(sid):
     time.sleep(1000)
 port = sio.start(port=0)
 client = socketio.Client()
-client.connect(f"http://127.0.0.1:{port}")
+client.connect(f"http://127.0.0.1:{port}", wait_timeout=30)
 client.emit("stuck")
 while not entered: time.sleep(0.01)
 client.disconnect()
@@ -240,6 +233,8 @@ def test_serve_ends_when_it_is_cancelled_and_cancels_what_waits():
     async def run():
         sio = sockeye_io.AsyncServer()
         serving = asyncio.ensure_future(sio.serve(port=0))
+        while not (sio._engine and sio._engine.is_open):
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -12,7 +12,7 @@ const { Server } = require("../..");
 const ROOT = path.resolve(__dirname, "../..");
 
 /** Long enough for a loaded machine; a program that takes longer hangs. */
-const PROGRAM_TIMEOUT_MS = 30_000;
+const PROGRAM_TIMEOUT_MS = 120_000;
 
 /** `{ io, httpServer, url, client(nsp, options) }` for the test `t`. */
 async function serve(t, options = {}, httpServer = createServer(), scheme = "http") {
