@@ -42,10 +42,17 @@ class Polling:
         return ask(self.server, "POST", self.target, *(lines or ("Content-Type: text/plain;charset=UTF-8",)), body=body)
 
     def waiting_poll(self):
-        """A poll that has nothing to be answered with yet."""
-        peer = Peer(self.server).send(request("GET", self.target))
+        """A poll that has nothing to be answered with yet, and that the server has: a request before it is answered."""
+        peer = Peer(self.server).send(request("GET", "/nothing") + request("GET", self.target))
+        assert peer.answer().status == 404
         assert peer.silent(0.05)
         return peer
+
+    def waiting_post(self, length, body):
+        """A POST of which this part of the body has come, and that the server has: it has said to go on."""
+        peer = Peer(self.server).send(request("POST", self.target, f"Content-Length: {length}", "Expect: 100-continue"))
+        assert peer.answer().status == 100
+        return peer.send(body)
 
     def take(self, count):
         """Polls until `count` packets other than pings came."""

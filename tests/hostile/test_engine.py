@@ -72,14 +72,15 @@ def test_100000_pongs_in_one_breath_are_ignored(websocket):
     assert websocket.echo()
 
 
-def test_a_client_that_never_pongs_is_closed_however_much_it_sends(websocket):
+def test_a_client_that_never_pongs_is_closed_however_much_it_sends(server):
     """Data extends the wait once for each ping and no more (engine-io.md §6)."""
     started = time.monotonic()
-    while time.monotonic() - started < 12:
+    websocket = WebSocket.joined(server)
+    while time.monotonic() - started < 30:
         websocket.send_raw(frame(TEXT, b'42["nobody",1]'))
         if not websocket.peer.silent(0.1) and websocket.next()[0] == CLOSE:
             break
-    assert 4 < time.monotonic() - started < 9
+    assert 9.9 < time.monotonic() - started < 18
 
 
 def test_a_client_that_connects_to_nothing_is_closed_by_connect_timeout(server):
@@ -88,7 +89,7 @@ def test_a_client_that_connects_to_nothing_is_closed_by_connect_timeout(server):
     while websocket.peer.silent(0.2):
         websocket.pong()
     assert websocket.closed() == NO_CODE
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25
 
 
 def test_a_session_ends_with_its_connection(server, websocket):

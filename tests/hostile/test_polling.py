@@ -158,16 +158,14 @@ def test_two_polls_at_a_time_end_the_session(server, session):
 
 
 def test_two_posts_at_a_time_end_the_session(server, session):
-    first = Peer(server).send(request("POST", session.target, "Content-Length: 10") + b"4")
-    assert first.silent(0.05)
+    session.waiting_post(10, b"4")
     answer = session.post("3")
     assert (answer.status, answer.body) == (400, b"")
     assert not session.is_alive()
 
 
 def test_a_second_post_is_refused_before_its_body(server, session):
-    first = Peer(server).send(request("POST", session.target, "Content-Length: 10") + b"4")
-    assert first.silent(0.05)
+    session.waiting_post(10, b"4")
     second = Peer(server).send(request("POST", session.target, "Content-Length: 10"))
     assert second.answer().status == 400
     assert second.closed()

@@ -10,7 +10,7 @@ import time
 from typing import NamedTuple
 
 # Every answer that a case waits for comes within this time, or the server has lost the request.
-ANSWER_TIMEOUT_S = 10
+ANSWER_TIMEOUT_S = 30
 
 opened = []
 
