@@ -131,7 +131,7 @@ describe("when the broker or a server is not well", () => {
     const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
     const [a, b] = await Promise.all(clients.map((each) => each.connect("/")));
     a.on("question", (ack) => ack("a"));
-    servers[1].child.kill("SIGSTOP");
+    await servers[1].pause();
     const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 1500 });
     assert.deepEqual([err, responses], ["operation has timed out", ["a"]]);
     await assert.rejects(cmd(a, "fetchSockets"), /\btimed?\b/);

@@ -155,7 +155,7 @@ export function faults(name, { env, start, isKept = false, garbage }) {
       const broker = await start();
       await twoServers({ ...env, ...broker.env }, async ({ a, servers, clients }) => {
         a.on("question", (ack) => ack("a"));
-        servers[1].child.kill("SIGSTOP");
+        await servers[1].pause();
         const fetched = assert.rejects(cmd(a, "fetchSockets"), /timed out/);
         const asked = cmd(a, "emitAck", { event: "question", timeout: REQUESTS_TIMEOUT_MS });
         const replies = cmd(a, "serverSideEmitAck", { event: "sse-ack" });

@@ -6,6 +6,7 @@
  * the way out fails the file that started it.
  */
 import { spawn } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -98,6 +99,12 @@ export class Program {
     throw new Error(`the server did not exit with 0 on SIGTERM: ${JSON.stringify(end)}\n${this.stderr}`);
   }
 
+  /** Lets it stand still. Its threads run on until the kernel gets round to each, so that this waits for all of them. */
+  async pause() {
+    this.child.kill("SIGSTOP");
+    while (!isStopped(this.child.pid)) await sleep(5);
+  }
+
   /** Ends it as a crash would. */
   async kill() {
     this.child.kill("SIGKILL");
@@ -115,6 +122,17 @@ export class Program {
     }
     await this.kill();
     throw new Error(`the server did not answer within ${START_TIMEOUT_MS} ms\n${this.stderr}`);
+  }
+}
+
+function isStopped(pid) {
+  const tasks = `/proc/${pid}/task`;
+  try {
+    // The state is what follows the name, which is in parentheses.
+    return readdirSync(tasks).every((task) => /\) T [^)]*$/.test(readFileSync(`${tasks}/${task}/stat`, "utf8")));
+  } catch {
+    // A thread has ended meanwhile.
+    return false;
   }
 }
 
