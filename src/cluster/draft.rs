@@ -96,8 +96,8 @@ pub struct ReturnAddress {
 /// What is answered.
 #[derive(Clone, Copy)]
 pub enum Answer<'a> {
-    /// `sockets` or `rooms`, a JSON array.
-    List { name: &'static str, list: &'a str },
+    /// `sockets` or `rooms`, a JSON array, which may be large: it is written where it goes.
+    List { name: &'static str, write: &'a dyn Fn(&mut Vec<u8>) },
     /// So many clients got a broadcast, and will acknowledge it.
     ClientCount(usize),
     /// A client's acknowledgement: its first argument.

@@ -55,6 +55,11 @@ fn read(
     if heard.entry.is_some_and(|entry| entry.uid == local.uid) || local.marks.are_on(heard.bytes) {
         return Ok(());
     }
+    let answered = node.format.answered(role, heard.bytes);
+    if answered.is_some_and(|request| !node.requests.is_open(request)) {
+        server.metrics.count(Count::AdapterStray);
+        return Ok(());
+    }
     let (text, attachments) = open(heard.bytes)?;
     let Some(Incoming { from, message }) = node.format.read(local, role, heard, &text)? else { return Ok(()) };
     let from = from.as_deref();
@@ -80,22 +85,24 @@ impl Turn<'_> {
                 Ok(())
             }
             Message::Fetch { request, opts } => {
-                let mut list = Vec::new();
-                self.on(opts, |turn, target| write_remotes(&turn.nsp, target, &mut list));
-                self.answer_list(request, "sockets", &list)
+                self.on(opts, |turn, target| {
+                    turn.answer_list(request, "sockets", &|list| write_remotes(&turn.nsp, target, list));
+                });
+                Ok(())
             }
             Message::Ids { request, rooms } => {
                 let (rooms, mut ids) = (Some(rooms.clone()), Vec::new());
                 let target = Target { rooms: &names(&rooms), ..Target::default() };
                 self.nsp.each(&target, |socket| ids.push(socket.sid));
-                let mut list = Vec::new();
-                write_strings(ids.iter().map(|sid| sid.as_str()), &mut list);
-                self.answer_list(request, "sockets", &list)
+                let write = |list: &mut Vec<u8>| write_strings(ids.iter().map(|sid| sid.as_str()), list);
+                self.answer_list(request, "sockets", &write);
+                Ok(())
             }
             Message::Rooms { request } => {
-                let mut list = Vec::new();
-                write_strings(self.nsp.rooms().iter().map(|room| &**room), &mut list);
-                self.answer_list(request, "rooms", &list)
+                let rooms = self.nsp.rooms();
+                let write = |list: &mut Vec<u8>| write_strings(rooms.iter().map(|room| &**room), list);
+                self.answer_list(request, "rooms", &write);
+                Ok(())
             }
             Message::ServerEmit { request, data } => {
                 let asker = request.as_deref().map(|request| self.asker(request, Reply::Server));
@@ -194,10 +201,8 @@ impl Turn<'_> {
         self.node.send(self.server, self.local, &Draft::Answer { to: &to, answer });
     }
 
-    fn answer_list(&self, request: &str, name: &'static str, list: &[u8]) -> Result<(), Malformed> {
-        let list = std::str::from_utf8(list).map_err(|_| Malformed::Unexpected)?;
-        self.answer(request, Answer::List { name, list });
-        Ok(())
+    fn answer_list(&self, request: &str, name: &'static str, write: &dyn Fn(&mut Vec<u8>)) {
+        self.answer(request, Answer::List { name, write });
     }
 
     fn asker(&self, request: &str, reply: Reply) -> Peer {

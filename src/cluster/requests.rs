@@ -182,6 +182,11 @@ impl Requests {
         table.open.insert(id.to_owned(), request);
     }
 
+    /// Whether somebody waits for answers to a request.
+    pub fn is_open(&self, id: &str) -> bool {
+        self.table.lock().open.contains_key(id)
+    }
+
     /// There are so many servers, this one included.
     pub fn counted(&self, id: &str, servers: usize, out: &mut Outbox, time_us: u64) {
         let mut table = self.table.lock();

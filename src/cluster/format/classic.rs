@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::lists::{self, List};
 use super::msgpack::{self, Malformed};
 use super::{Channels, Format, Incoming, Local, Marks, Role, Written};
 use crate::cluster::broker::{Heard, Subscription};
@@ -71,6 +72,11 @@ impl Format for Classic {
         Some(rest.strip_suffix('#').unwrap_or(rest)).filter(|room| !room.is_empty())
     }
 
+    fn answered<'a>(&self, role: Role, bytes: &'a [u8]) -> Option<&'a str> {
+        // On the channel of answers everybody hears those of all servers, this one included.
+        if role == Role::Response { lists::request_of(bytes) } else { None }
+    }
+
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
         let (channels, uid) = (&local.channels, &*local.uid);
         let (channel, payload) = match draft {
@@ -127,6 +133,11 @@ struct Text(Vec<u8>);
 impl Text {
     fn raw(mut self, text: &str) -> Text {
         self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn with(mut self, write: impl Fn(&mut Vec<u8>)) -> Text {
+        write(&mut self.0);
         self
     }
 
@@ -201,8 +212,8 @@ fn request(uid: &str, nsp: &str, draft: &Draft<'_>) -> Result<Vec<u8>, Malformed
 fn response(request: &str, answer: &Answer<'_>) -> Result<Vec<u8>, Malformed> {
     let typed = |kind: u64| text(&format!("{{\"type\":{kind},\"requestId\":")).string(request);
     match answer {
-        Answer::List { name, list } => {
-            text("{\"requestId\":").string(request).raw(",").string(name).raw(":").raw(list).raw("}").json(&[])
+        Answer::List { name, write } => {
+            text("{\"requestId\":").string(request).raw(",").string(name).raw(":").with(*write).raw("}").json(&[])
         }
         Answer::ClientCount(count) => {
             typed(BROADCAST_CLIENT_COUNT).raw(&format!(",\"clientCount\":{count}}}")).json(&[])
@@ -304,6 +315,9 @@ fn read_request<'a>(text: &'a str, uid: &str) -> Result<Option<Incoming<'a>>, Ma
 
 /// Reads an answer.
 fn read_response(text: &str) -> Result<Message<'_>, Malformed> {
+    if let Some(List { request, sockets }) = List::of_answer(text) {
+        return Ok(Message::Sockets { request: request.into(), sockets });
+    }
     let fields: Fields<'_> = parse(text)?;
     let request = fields.request.ok_or(Malformed::Unexpected)?;
     // What is undefined is left out by JSON.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::lists::List;
 use super::msgpack::{self, Malformed};
 use super::{Channels, Incoming, Local, Marks, Role};
 use crate::cluster::broker::Subscription;
@@ -32,58 +33,34 @@ pub const ADAPTER_CLOSE: u64 = 13;
 
 // ---- writing ------------------------------------------------------------------------------------------------------
 
-/// A message: its type, and its data as JSON text with placeholders of the attachments.
+/// A message: its type, and what its data is as JSON text, with placeholders of the attachments.
 pub struct Envelope<'a> {
     pub kind: u64,
-    data: Option<Vec<u8>>,
+    draft: &'a Draft<'a>,
     attachments: &'a [&'a [u8]],
 }
 
 impl<'a> Envelope<'a> {
     /// What a draft is in this protocol.
-    pub fn of(draft: &Draft<'a>) -> Envelope<'a> {
-        let mut attachments: &[&[u8]] = &[];
-        let (kind, data) = match draft {
-            Draft::Broadcast { request, event, whom } => {
-                attachments = event.attachments;
-                let text = Object::new().raw("packet", &format!("{{\"type\":2,\"data\":{}}}", event.json));
-                (BROADCAST, text.string_if("requestId", *request).opts(whom))
-            }
-            Draft::Join { whom, rooms } => (SOCKETS_JOIN, Object::new().opts(whom).rooms(rooms)),
-            Draft::Leave { whom, rooms } => (SOCKETS_LEAVE, Object::new().opts(whom).rooms(rooms)),
-            Draft::Disconnect { whom, close } => {
-                (DISCONNECT_SOCKETS, Object::new().opts(whom).raw("close", if *close { "true" } else { "false" }))
-            }
-            Draft::Fetch { request, whom } => (FETCH_SOCKETS, Object::new().opts(whom).string("requestId", request)),
-            Draft::ServerEmit { request, event } => {
-                attachments = event.attachments;
-                (SERVER_SIDE_EMIT, Object::new().string_if("requestId", *request).raw("packet", event.json))
-            }
-            Draft::Answer { to, answer } => {
-                let text = Object::new().string("requestId", &to.request);
-                match answer {
-                    Answer::List { name, list } => (FETCH_SOCKETS_RESPONSE, text.raw(name, list)),
-                    Answer::ClientCount(count) => (BROADCAST_CLIENT_COUNT, text.raw("clientCount", &count.to_string())),
-                    Answer::ClientAck(body) => {
-                        attachments = body.attachments;
-                        (BROADCAST_ACK, text.raw("packet", body.json))
-                    }
-                    Answer::ServerReply(body) => {
-                        attachments = body.attachments;
-                        (SERVER_SIDE_EMIT_RESPONSE, text.raw("packet", body.json))
-                    }
-                }
-            }
-            Draft::Beat(beat) => {
-                let kind = match beat {
-                    Beat::First => INITIAL_HEARTBEAT,
-                    Beat::Again => HEARTBEAT,
-                    Beat::Last => ADAPTER_CLOSE,
-                };
-                return Envelope { kind, data: None, attachments };
-            }
+    pub fn of(draft: &'a Draft<'a>) -> Envelope<'a> {
+        let (kind, attachments): (u64, &[&[u8]]) = match draft {
+            Draft::Broadcast { event, .. } => (BROADCAST, event.attachments),
+            Draft::Join { .. } => (SOCKETS_JOIN, &[]),
+            Draft::Leave { .. } => (SOCKETS_LEAVE, &[]),
+            Draft::Disconnect { .. } => (DISCONNECT_SOCKETS, &[]),
+            Draft::Fetch { .. } => (FETCH_SOCKETS, &[]),
+            Draft::ServerEmit { event, .. } => (SERVER_SIDE_EMIT, event.attachments),
+            Draft::Answer { answer, .. } => match answer {
+                Answer::List { .. } => (FETCH_SOCKETS_RESPONSE, &[]),
+                Answer::ClientCount(_) => (BROADCAST_CLIENT_COUNT, &[]),
+                Answer::ClientAck(body) => (BROADCAST_ACK, body.attachments),
+                Answer::ServerReply(body) => (SERVER_SIDE_EMIT_RESPONSE, body.attachments),
+            },
+            Draft::Beat(Beat::First) => (INITIAL_HEARTBEAT, &[]),
+            Draft::Beat(Beat::Again) => (HEARTBEAT, &[]),
+            Draft::Beat(Beat::Last) => (ADAPTER_CLOSE, &[]),
         };
-        Envelope { kind, data: Some(data.end()), attachments }
+        Envelope { kind, draft, attachments }
     }
 
     /// Whether JSON cannot hold it.
@@ -91,14 +68,47 @@ impl<'a> Envelope<'a> {
         !self.attachments.is_empty()
     }
 
-    /// Its data as JSON text, if it has any.
-    pub fn data_json(&self) -> Option<&[u8]> {
-        self.data.as_deref()
+    fn has_data(&self) -> bool {
+        !matches!(self.draft, Draft::Beat(_))
+    }
+
+    /// Its data, if it has any.
+    fn write_data(&self, out: &mut Vec<u8>) {
+        let object = Object::new(out);
+        let written = match self.draft {
+            Draft::Broadcast { request, event, whom } => {
+                let packet = |out: &mut Vec<u8>| Object::new(out).raw("type", "2").raw("data", event.json).end();
+                object.with("packet", packet).string_if("requestId", *request).opts(whom)
+            }
+            Draft::Join { whom, rooms } | Draft::Leave { whom, rooms } => object.opts(whom).rooms(rooms),
+            Draft::Disconnect { whom, close } => object.opts(whom).raw("close", if *close { "true" } else { "false" }),
+            Draft::Fetch { request, whom } => object.opts(whom).string("requestId", request),
+            Draft::ServerEmit { request, event } => object.string_if("requestId", *request).raw("packet", event.json),
+            Draft::Answer { to, answer } => {
+                let object = object.string("requestId", &to.request);
+                match answer {
+                    Answer::List { name, write } => object.with(name, write),
+                    Answer::ClientCount(count) => object.raw("clientCount", &count.to_string()),
+                    Answer::ClientAck(body) | Answer::ServerReply(body) => object.raw("packet", body.json),
+                }
+            }
+            Draft::Beat(_) => object,
+        };
+        written.end();
+    }
+
+    /// Its data as JSON text, which is empty if it has none.
+    pub fn data_json(&self) -> Vec<u8> {
+        let mut data = Vec::with_capacity(256);
+        if self.has_data() {
+            self.write_data(&mut data);
+        }
+        data
     }
 
     /// Its data as MessagePack.
     pub fn data_packed(&self) -> Result<Option<Vec<u8>>, Malformed> {
-        self.data.as_ref().map(|data| pack(data, self.attachments)).transpose()
+        self.has_data().then(|| self.pack(&self.data_json())).transpose()
     }
 
     /// Its data as JSON text, with attachments as JavaScript's JSON has buffers.
@@ -117,17 +127,27 @@ impl<'a> Envelope<'a> {
 
     /// The whole message as JSON text.
     pub fn json(&self, uid: &str, nsp: &str) -> Vec<u8> {
-        let text = Object::new().raw("type", &self.kind.to_string());
-        let text = match &self.data {
-            Some(data) => text.bytes("data", data),
-            None => text,
+        let mut text = Vec::with_capacity(256);
+        let object = Object::new(&mut text).raw("type", &self.kind.to_string());
+        let object = match self.has_data() {
+            true => object.with("data", |out| self.write_data(out)),
+            false => object,
         };
-        text.string("uid", uid).string("nsp", nsp).end()
+        object.string("uid", uid).string("nsp", nsp).end();
+        text
     }
 
     /// The whole message as MessagePack.
     pub fn packed(&self, uid: &str, nsp: &str) -> Result<Vec<u8>, Malformed> {
-        pack(&self.json(uid, nsp), self.attachments)
+        self.pack(&self.json(uid, nsp))
+    }
+
+    /// JSON text that was written here as MessagePack.
+    pub fn pack(&self, json: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let text = simdutf8::basic::from_utf8(json).map_err(|_| Malformed::Unexpected)?;
+        let mut packed = Vec::with_capacity(text.len());
+        msgpack::from_json(text, self.attachments, &mut packed)?;
+        Ok(packed)
     }
 }
 
@@ -140,65 +160,55 @@ pub fn channel_of(local: &Local, draft: &Draft<'_>) -> String {
     .unwrap_or_else(|| local.channels.request.clone())
 }
 
-fn pack(json: &[u8], attachments: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
-    let text = std::str::from_utf8(json).map_err(|_| Malformed::Unexpected)?;
-    let mut packed = Vec::with_capacity(text.len());
-    msgpack::from_json(text, attachments, &mut packed)?;
-    Ok(packed)
+/// A JSON object that is written member by member.
+struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    /// Comes before the next member.
+    mark: u8,
 }
 
-/// A JSON object that is written member by member.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn new() -> Object {
-        Object(Vec::with_capacity(256))
+impl<'o> Object<'o> {
+    fn new(out: &'o mut Vec<u8>) -> Object<'o> {
+        Object { out, mark: b'{' }
     }
 
-    fn key(&mut self, key: &str) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        json::write_string(key, &mut self.0);
-        self.0.push(b':');
-    }
-
-    fn bytes(mut self, key: &str, value: &[u8]) -> Object {
-        self.key(key);
-        self.0.extend_from_slice(value);
+    fn with(mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) -> Object<'o> {
+        self.out.push(self.mark);
+        self.mark = b',';
+        json::write_string(key, self.out);
+        self.out.push(b':');
+        write(self.out);
         self
     }
 
-    fn raw(self, key: &str, value: &str) -> Object {
-        self.bytes(key, value.as_bytes())
+    fn raw(self, key: &str, value: &str) -> Object<'o> {
+        self.with(key, |out| out.extend_from_slice(value.as_bytes()))
     }
 
-    fn string(mut self, key: &str, value: &str) -> Object {
-        self.key(key);
-        json::write_string(value, &mut self.0);
-        self
+    fn string(self, key: &str, value: &str) -> Object<'o> {
+        self.with(key, |out| json::write_string(value, out))
     }
 
-    fn string_if(self, key: &str, value: Option<&str>) -> Object {
+    fn string_if(self, key: &str, value: Option<&str>) -> Object<'o> {
         match value {
             Some(value) => self.string(key, value),
             None => self,
         }
     }
 
-    fn opts(mut self, whom: &Whom<'_>) -> Object {
-        self.key("opts");
-        whom.write(true, &mut self.0);
-        self
+    fn opts(self, whom: &Whom<'_>) -> Object<'o> {
+        self.with("opts", |out| whom.write(true, out))
     }
 
-    fn rooms(mut self, rooms: &[&str]) -> Object {
-        self.key("rooms");
-        crate::server::write_strings(rooms.iter().copied(), &mut self.0);
-        self
+    fn rooms(self, rooms: &[&str]) -> Object<'o> {
+        self.with("rooms", |out| crate::server::write_strings(rooms.iter().copied(), out))
     }
 
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(if self.0.is_empty() { b"{}" } else { b"}" });
-        self.0
+    fn end(self) {
+        if self.mark == b'{' {
+            self.out.push(b'{');
+        }
+        self.out.push(b'}');
     }
 }
 
@@ -293,6 +303,10 @@ pub fn read_data<'a>(kind: u64, data: Option<&'a str>) -> Result<Option<Message<
 
 /// Reads a message of another server about a namespace; `None` for this server's own.
 pub fn read_whole<'a>(local: &Local, text: &'a str) -> Result<Option<Incoming<'a>>, Malformed> {
+    if let Some((List { request, sockets }, uid)) = List::of_message(text, &local.nsp) {
+        let message = Message::Sockets { request: request.into(), sockets };
+        return Ok((uid != local.uid).then(|| Incoming { from: Some(uid.into()), message }));
+    }
     let head = Head::read(text)?;
     if *head.uid == *local.uid || head.nsp.as_deref() != Some(&*local.nsp) {
         return Ok(None);
@@ -302,7 +316,8 @@ pub fn read_whole<'a>(local: &Local, text: &'a str) -> Result<Option<Incoming<'a
 
 /// How whole messages end, in both encodings.
 pub fn marks(nsp: &str, uid: &str) -> Marks {
-    let tail = Object::new().string("uid", uid).string("nsp", nsp).end();
+    let mut tail = Vec::new();
+    Object::new(&mut tail).string("uid", uid).string("nsp", nsp).end();
     let mut packed = Vec::new();
     for text in ["uid", uid, "nsp", nsp] {
         // A `Vec` takes every write.

@@ -112,7 +112,8 @@ mod tests {
                 write(&Draft::ServerEmit { request: request.as_deref(), event: body(data) })
             }
             Message::Sockets { request, sockets } => {
-                answer(request, Answer::List { name: "sockets", list: sockets }, &write)
+                let sockets = |out: &mut Vec<u8>| out.extend_from_slice(sockets.as_bytes());
+                answer(request, Answer::List { name: "sockets", write: &sockets }, &write)
             }
             Message::ClientCount { request, count } => answer(request, Answer::ClientCount(*count), &write),
             Message::ClientAck { request, packet } => answer(request, Answer::ClientAck(body(packet)), &write),

@@ -8,6 +8,7 @@
 pub mod classic;
 pub mod cluster_adapter;
 mod cluster_adapter_vectors;
+mod lists;
 pub mod msgpack;
 #[cfg(feature = "redis")]
 pub mod sharded;
@@ -135,6 +136,11 @@ pub trait Format: Send + Sync {
         None
     }
 
+    /// The request that a message answers, if its first bytes tell: what answers somebody else's nobody has to read.
+    fn answered<'a>(&self, _role: Role, _bytes: &'a [u8]) -> Option<&'a str> {
+        None
+    }
+
     /// Writes a draft.
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed>;
 
@@ -152,7 +158,7 @@ pub trait Format: Send + Sync {
 pub fn open(bytes: &[u8]) -> Result<(Cow<'_, str>, Vec<&[u8]>), Malformed> {
     match bytes.first() {
         Some(b'{') => {
-            let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Unexpected)?;
+            let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Malformed::Unexpected)?;
             Ok((Cow::Borrowed(text), Vec::new()))
         }
         _ => msgpack::to_json(bytes).map(|(text, attachments)| (Cow::Owned(text), attachments)),

@@ -67,7 +67,7 @@ impl Format for Streams {
             let data = match envelope.has_binary() {
                 true if self.only_plaintext => envelope.data_plain()?.unwrap_or_default(),
                 true => STANDARD.encode(envelope.data_packed()?.unwrap_or_default()).into_bytes(),
-                false => envelope.data_json().unwrap_or_default().to_vec(),
+                false => envelope.data_json(),
             };
             return Ok(Written { channel: local.channels.broadcast.clone(), payload: data, kind, stored: true });
         }

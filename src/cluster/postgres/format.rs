@@ -55,14 +55,11 @@ impl Format for Postgres {
             return Err(Malformed::Channel);
         }
         let envelope = Envelope::of(draft);
-        let kind = envelope.kind;
-        if !envelope.has_binary() {
-            let payload = envelope.json(&local.uid, &local.nsp);
-            if payload.len() < self.payload_threshold {
-                return Ok(Written { channel, payload, kind, stored: false });
-            }
+        let (kind, json) = (envelope.kind, envelope.json(&local.uid, &local.nsp));
+        if !envelope.has_binary() && json.len() < self.payload_threshold {
+            return Ok(Written { channel, payload: json, kind, stored: false });
         }
-        Ok(Written { channel, payload: envelope.packed(&local.uid, &local.nsp)?, kind, stored: true })
+        Ok(Written { channel, payload: envelope.pack(&json)?, kind, stored: true })
     }
 
     fn read<'a>(
