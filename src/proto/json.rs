@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAc
 use serde_json::value::RawValue;
 
 use super::ack_id::write_number;
-use super::json_check::check;
+use super::json_check::{check, plain_len};
 
 /// A depth that no text in memory exceeds: for texts of the host's, who may nest as he likes.
 const ANY_DEPTH: u32 = u32::MAX;
@@ -196,6 +196,28 @@ pub fn get<'a>(json: &'a str, pointer: &str) -> Result<Option<&'a str>, JsonErro
         }
     }
     Ok(Some(value))
+}
+
+/// Whether a text stands in a JSON string as it is.
+pub fn is_plain(text: &str) -> bool {
+    let len = plain_len(text.as_bytes());
+    text.bytes().skip(len).all(|byte| !matches!(byte, b'"' | b'\\' | ..b' '))
+}
+
+/// How long the string is whose first quote was before `text`, without its last, and whether it has no escapes; `None` if it does not end.
+pub fn string_len(text: &str) -> Option<(usize, bool)> {
+    let (bytes, mut at, mut is_plain) = (text.as_bytes(), 0, true);
+    loop {
+        at += plain_len(bytes.get(at..)?);
+        match bytes.get(at)? {
+            b'"' => return Some((at, is_plain)),
+            b'\\' => {
+                is_plain = false;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
 }
 
 /// The index of the quote that ends a string, given the text from after its first quote, and whether an escape precedes it.
@@ -461,6 +483,24 @@ mod tests {
         assert!(matches!(array("{}"), Err(JsonError::NotAnArray)));
         assert!(matches!(object("[]"), Err(JsonError::NotAnObject)));
         assert!(matches!(object("null"), Err(JsonError::NotAnObject)));
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_found_at_every_place() {
+        for len in 0..40 {
+            let plain = "x".repeat(len);
+            assert_eq!(string_len(&format!("{plain}\",\"a\"")), Some((len, true)));
+            assert_eq!(string_len(&plain), None);
+            assert!(is_plain(&plain) && is_plain(&format!("{plain}é\u{7f}")));
+            for escaped in ["\\\"", "\\\\", "\\n"] {
+                let string = format!("{plain}{escaped}{plain}");
+                assert_eq!(string_len(&format!("{string}\"\"")), Some((string.len(), false)));
+                assert!(!is_plain(&string));
+            }
+            assert_eq!(string_len(&format!("{plain}\\")), None);
+            assert_eq!(string_len(&format!("{plain}\\\"")), None);
+            assert!(!is_plain(&format!("{plain}\u{1f}")) && !is_plain(&format!("\"{plain}")));
+        }
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl Reader<'_> {
 }
 
 /// How many bytes, in steps of 16 and then 8, hold no quote, backslash or control character; then up to the first such byte.
-fn plain_len(bytes: &[u8]) -> usize {
+#[inline(always)]
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let (chunks, _) = bytes.as_chunks::<16>();
     let start = chunks.iter().position(ends_within).unwrap_or(chunks.len()) * 16;
     start + plain_words(bytes.get(start..).unwrap_or_default())

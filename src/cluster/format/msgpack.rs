@@ -128,6 +128,7 @@ impl<'a> Writer<'a> {
             self.value(depth)?;
             let value = self.text.get(start..self.at).unwrap_or_default();
             match &*key {
+                _ if self.attachments.is_empty() => {}
                 "_placeholder" => placeholder.is_one = value == "true",
                 "num" => placeholder.num = value.parse().ok(),
                 _ => {}
@@ -145,27 +146,27 @@ impl<'a> Writer<'a> {
 
     /// Writes how many elements follow the byte at `header`, which leaves room for few; more make room.
     fn fill_header(&mut self, header: usize, count: usize, [few, many, most]: [u8; 3]) {
-        let (first, rest) = match (u8::try_from(count), u16::try_from(count)) {
-            (Ok(count @ 0..=15), _) => (few | count, Vec::new()),
-            (_, Ok(count)) => (many, count.to_be_bytes().to_vec()),
-            _ => (most, (count as u32).to_be_bytes().to_vec()),
+        let (first, rest) = match u16::try_from(count) {
+            Ok(count @ 0..=15) => (few | count as u8, Vec::new()),
+            Ok(count) => (many, count.to_be_bytes().to_vec()),
+            Err(_) => (most, (count as u32).to_be_bytes().to_vec()),
         };
-        self.out.splice(header..=header, std::iter::once(first).chain(rest));
+        if let Some(byte) = self.out.get_mut(header) {
+            *byte = first;
+        }
+        if !rest.is_empty() {
+            self.out.splice(header + 1..header + 1, rest);
+        }
     }
 
     fn string(&mut self) -> Result<std::borrow::Cow<'a, str>, Malformed> {
         let rest = self.text.get(self.at..).and_then(|rest| rest.strip_prefix('"')).ok_or(Malformed::Unexpected)?;
-        let mut bytes = rest.bytes().enumerate();
-        let end = loop {
-            match bytes.next() {
-                Some((at, b'"')) => break at,
-                Some((_, b'\\')) => drop(bytes.next()),
-                Some(_) => {}
-                None => return Err(Malformed::Truncated),
-            }
-        };
-        let text = self.text.get(self.at..self.at + end + 2).ok_or(Malformed::Unexpected)?;
+        let (len, is_plain) = json::string_len(rest).ok_or(Malformed::Truncated)?;
+        let text = self.text.get(self.at..self.at + len + 2).ok_or(Malformed::Unexpected)?;
         self.at += text.len();
+        if is_plain {
+            return Ok(std::borrow::Cow::Borrowed(rest.get(..len).unwrap_or_default()));
+        }
         json::string(text).map_err(|_| Malformed::Unexpected)
     }
 
@@ -245,8 +246,9 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: u32) -> Result<(), Malformed> {
         let marker = self.marker()?;
         if let Some(len) = self.str_len(marker)? {
-            let text = String::from_utf8_lossy(self.take(len)?);
-            return self.push_string(&text);
+            let bytes = self.take(len)?;
+            self.push_text(bytes);
+            return Ok(());
         }
         if let Some(len) = self.bin_len(marker)? {
             let bytes = self.take(len)?;
@@ -350,14 +352,15 @@ impl<'a> Reader<'a> {
         let marker = self.marker()?;
         match self.str_len(marker)? {
             Some(len) => {
-                let text = String::from_utf8_lossy(self.take(len)?);
-                self.push_string(&text)
+                let bytes = self.take(len)?;
+                self.push_text(bytes);
             }
             None => {
                 let number = self.integer(marker)?.ok_or(Malformed::Unexpected)?;
-                self.push_string(&number.to_string())
+                self.push_text(number.to_string().as_bytes());
             }
         }
+        Ok(())
     }
 
     fn extension(&mut self, marker: Marker) -> Result<(), Malformed> {
@@ -409,11 +412,20 @@ impl<'a> Reader<'a> {
         write!(self.text, "{value}").map_err(|_| Malformed::Unexpected)
     }
 
-    fn push_string(&mut self, text: &str) -> Result<(), Malformed> {
-        let mut quoted = Vec::with_capacity(text.len() + 2);
-        json::write_string(text, &mut quoted);
-        let quoted = String::from_utf8(quoted).map_err(|_| Malformed::Unexpected)?;
-        self.push(&quoted)
+    /// A string; what is not UTF-8 in it becomes U+FFFD.
+    fn push_text(&mut self, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if json::is_plain(text) => {
+                self.text.push('"');
+                self.text.push_str(text);
+                self.text.push('"');
+            }
+            _ => {
+                let mut quoted = Vec::with_capacity(bytes.len() + 2);
+                json::write_string(&String::from_utf8_lossy(bytes), &mut quoted);
+                self.text.push_str(&String::from_utf8_lossy(&quoted));
+            }
+        }
     }
 
     fn push_attachment(&mut self, bytes: &'a [u8]) {
