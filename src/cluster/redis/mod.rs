@@ -126,19 +126,21 @@ impl Link {
         &mut self.connection
     }
 
-    /// Adds the commands of a publication: one that publishes it, if there is a message, and one that counts, if that is wanted.
-    pub fn add_to(&self, pipe: &mut Pipeline, publication: &Publication) {
-        if let Some(message) = &publication.message {
-            pipe.cmd(self.commands.publish).arg(&message.channel).arg(&message.payload);
+    /// Adds the commands of a publication: one that publishes it, if there is a message, and one that counts, if that is wanted. The payload is
+    /// copied, and given up: with the copies that the client makes, a large answer would have memory thrice.
+    pub fn add_to(&self, pipe: &mut Pipeline, publication: &mut Publication) {
+        if let Some(message) = &mut publication.message {
+            let payload = std::mem::take(&mut message.payload);
+            pipe.cmd(self.commands.publish).arg(&message.channel).arg(&payload);
         }
         if publication.count_for.is_some() {
             pipe.cmd("PUBSUB").arg(self.commands.count).arg(&publication.local.channels.request);
         }
     }
 
-    async fn publish_all(&mut self, batch: &[Publication]) -> Result<Vec<usize>, String> {
+    async fn publish_all(&mut self, batch: &mut [Publication]) -> Result<Vec<usize>, String> {
         let mut pipe = redis::pipe();
-        batch.iter().for_each(|publication| self.add_to(&mut pipe, publication));
+        batch.iter_mut().for_each(|publication| self.add_to(&mut pipe, publication));
         let asking = batch.iter().filter(|one| one.count_for.is_some());
         let channels: Vec<String> = asking.map(|one| one.local.channels.request.clone()).collect();
         let asks_nodes = self.nodes.is_some() && !channels.is_empty();
@@ -189,8 +191,8 @@ impl broker::Link for Link {
         pipe.query_async(&mut self.connection).await.map_err(text_of)
     }
 
-    async fn publish(&mut self, batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
-        self.publish_all(&batch).await.map_err(|reason| Lost::in_batch(&batch, reason))
+    async fn publish(&mut self, mut batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
+        self.publish_all(&mut batch).await.map_err(|reason| Lost::in_batch(&batch, reason))
     }
 
     async fn ping(&mut self) -> Result<(), String> {

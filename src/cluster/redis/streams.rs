@@ -103,8 +103,8 @@ impl broker::Link for StreamsLink {
         self.link.change(others).await
     }
 
-    async fn publish(&mut self, batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
-        match self.send(&batch).await {
+    async fn publish(&mut self, mut batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
+        match self.send(&mut batch).await {
             Ok(counts) => Ok(counts),
             Err(reason) => {
                 let (doubtful, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(can_be_found);
@@ -150,9 +150,9 @@ impl StreamsLink {
     }
 
     /// Publishes, and adds to streams; the numbers of subscribers that were asked for, in order.
-    async fn send(&mut self, batch: &[Publication]) -> Result<Vec<usize>, String> {
+    async fn send(&mut self, batch: &mut [Publication]) -> Result<Vec<usize>, String> {
         let mut pipe = Pipeline::new();
-        for publication in batch {
+        for publication in batch.iter_mut() {
             match &publication.message {
                 Some(message) if message.stored => {
                     let (local, command) = (&publication.local, pipe.cmd("XADD").arg(&message.channel));
@@ -186,7 +186,7 @@ impl StreamsLink {
         let streams: HashSet<String> = doubtful.iter().filter_map(names).collect();
         let done = self.drop_added(&streams, &mut doubtful).await;
         let done = match done {
-            Ok(()) if !doubtful.is_empty() => self.send(&doubtful).await.map(drop),
+            Ok(()) if !doubtful.is_empty() => self.send(&mut doubtful).await.map(drop),
             other => other,
         };
         if done.is_err() {
