@@ -12,13 +12,11 @@ import logging
 from typing import Any, Callable, Optional
 from urllib.parse import unquote
 
+from ._answers import FAILED, NOT_FOUND, Answer, respond
 from ._engine import Engine, Event
-from ._files import NOT_FOUND, Answer, StaticFiles
-from .exceptions import EngineError
+from ._files import StaticFiles
 
 log = logging.getLogger("sockeye_io")
-
-_FAILED = Answer(500, [(b"content-type", b"text/plain")], b"Internal Server Error")
 
 
 def _headers(headers: dict[str, Any]) -> list[tuple[bytes, bytes]]:
@@ -68,7 +66,7 @@ class _Request:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        # Who asks again wants to know when the client is gone; that it is answered is all that is known here.
+        # Who asks again wants to know when the client is gone; that it is answered, or waits no more, is all that is known here.
         await self._answered.wait()
         return {"type": "http.disconnect"}
 
@@ -76,7 +74,7 @@ class _Request:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-        elif message["type"] == "http.response.body" and self._status:
+        elif message["type"] == "http.response.body" and self._status and not self.is_answered:
             self._parts.append(bytes(message.get("body", b"")))
             if not message.get("more_body", False):
                 # Now, and not when the application returns: it may go on with what it does after the answer.
@@ -86,14 +84,17 @@ class _Request:
         """Answers, if that was not done."""
         if not self.is_answered:
             self._answered.set()
+            self._parts = []
             self._respond(answer)
 
 
 class AsgiHost:
     """Answers HTTP events: from files first, else by the application, else with 404."""
 
-    def __init__(self, app: Any, files: StaticFiles, engine: Engine, runner: Any):
+    def __init__(self, app: Any, files: StaticFiles, engine: Engine, runner: Any, patience_s: float):
         self._app = app
+        # How long the engine waits for an answer.
+        self._patience_s = patience_s
         self._files = files
         self._engine = engine
         self._runner = runner
@@ -110,24 +111,23 @@ class AsgiHost:
         if answer is None and self._app is not None:
             self._runner.spawn(self._ask(event))
             return
-        self._respond(event.token, answer or NOT_FOUND)
-
-    def _respond(self, token: int, answer: Answer) -> None:
-        ours = (b"content-length", b"date", b"connection", b"transfer-encoding")
-        try:
-            self._engine.respond(token, answer.status, [pair for pair in answer.headers if pair[0].lower() not in ours], answer.body)
-        except EngineError as error:
-            log.debug("an answer came too late: %s", error)
+        respond(self._engine, event.token, answer or NOT_FOUND)
 
     async def _ask(self, event: Event) -> None:
-        request = _Request(event.attachments[0] if event.attachments else b"", functools.partial(self._respond, event.token))
+        request = _Request(event.attachments[0] if event.attachments else b"", functools.partial(respond, self._engine, event.token))
+        # An answer without an end would be kept for nobody.
+        end = asyncio.get_running_loop().call_later(self._patience_s, self._end, request, event.name)
         try:
             await self._app({**scope_of(event), "state": self._state.copy()}, request.receive, request.send)
         except Exception:
             log.exception("the application failed at %s", event.name)
+        end.cancel()
+        self._end(request, event.name)
+
+    def _end(self, request: _Request, name: str) -> None:
         if not request.is_answered:
-            log.error("the application gave no whole answer to %s", event.name)
-            request.answer(_FAILED)
+            log.error("the application gave no whole answer to %s", name)
+            request.answer(FAILED)
 
     # ---- lifespan -----------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ from ._codec import Encoder, ModuleEncoder, arguments
 from ._engine import Engine, Event, Target, operation
 from ._options import engine_options
 from ._registry import RESERVED, Registry, Route
-from .exceptions import BadNamespaceError, DisconnectedError, EngineError, TimeoutError, UnknownClientError
+from .exceptions import BadNamespaceError
+from .exceptions import ConnectionRefusedError as Refusal
+from .exceptions import DisconnectedError, EngineError, TimeoutError, UnknownClientError
 
 # The reasons of python-socketio for what the official server calls otherwise.
 REASONS = {
@@ -22,6 +24,8 @@ REASONS = {
 }
 
 
+# The engine's default.
+_CONNECT_TIMEOUT_MS = 45_000
 # How long the callbacks of an emission to many are kept.
 _CALLBACKS_S = 60
 # Failures that only say that a client left.
@@ -137,6 +141,7 @@ class BaseServer(Registry):
         # A text of our own encoder needs no second look.
         self._emit_flags = _ffi.TRUST_JSON if json is None else 0
         self._options = engine_options(**options)
+        self._answer_patience_s = self._options.get("connectTimeout", _CONNECT_TIMEOUT_MS) / 1000
         self._engine: Optional[Engine] = None
         self._clients: dict[int, Client] = {}
         self._sids: dict[str, Client] = {}
@@ -260,9 +265,14 @@ class BaseServer(Registry):
             clients.pop(client.socket, None)
         self._sids.pop(client.sid, None)
 
-    def _client(self, sid: str, namespace: Optional[str] = None) -> Client:
+    def _known(self, sid: str, namespace: Optional[str] = None) -> Optional[Client]:
+        """The client of a sid; None if there is none, or in another namespace than was named."""
         client = self._sids.get(sid)
-        if client is None or (namespace is not None and client.namespace != namespace):
+        return client if client is None or namespace is None or client.namespace == namespace else None
+
+    def _client(self, sid: str, namespace: Optional[str] = None) -> Client:
+        client = self._known(sid, namespace)
+        if client is None:
             raise UnknownClientError(f"there is no client {sid!r} in the namespace {namespace or '/'}")
         return client
 
@@ -319,7 +329,10 @@ class BaseServer(Registry):
         if isinstance(result, ConnectionRefusedError):
             # Python's own exception of this name.
             return "Connection refused by server", None
-        message, data = getattr(result, "message", "Connection rejected by server"), getattr(result, "data", None)
+        if not isinstance(result, Refusal):
+            # What another exception says is not for clients.
+            return "Connection rejected by server", None
+        message, data = result.message, result.data
         try:
             return message, None if data is None else self._encode([data])[0][1:-1]
         except Exception:
@@ -493,8 +506,8 @@ class BaseServer(Registry):
 
     def rooms(self, sid: str, namespace: Optional[str] = None) -> list[str]:
         """The rooms that a client is in, its own among them; none if there is no such client. In a `disconnect` handler: those it was in."""
-        client = self._sids.get(sid)
-        if client is None or (namespace is not None and client.namespace != namespace):
+        client = self._known(sid, namespace)
+        if client is None:
             return []
         if client.rooms is not None:
             return list(client.rooms)
@@ -508,7 +521,7 @@ class BaseServer(Registry):
 
     def get_environ(self, sid: str, namespace: Optional[str] = None) -> Optional[dict[str, Any]]:
         """The WSGI environment of a client's handshake; None if there is no such client."""
-        client = self._sids.get(sid)
+        client = self._known(sid, namespace)
         try:
             return None if client is None else self._environ(client)
         except EngineError as error:

@@ -11,6 +11,7 @@ from ._base import Client, NotHandled
 from ._engine import Event
 from ._peers import Peers
 from ._registry import Route
+from .exceptions import ConnectionRefusedError as Refusal
 from .exceptions import EngineError
 
 
@@ -97,7 +98,7 @@ class Dispatcher(Peers):
         self._begin(route, args, self._decided, client, event.token, client)
 
     def _decided(self, result: Any, client: Client, token: int) -> None:
-        if not hasattr(result, "message") and not isinstance(result, ConnectionRefusedError):
+        if not isinstance(result, (Refusal, ConnectionRefusedError)):
             self._report(result, "the handler of 'connect'")
         if self.always_connect and (isinstance(result, BaseException) or result is False):
             self._add_disconnect(client)

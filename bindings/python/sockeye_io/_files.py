@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 from urllib.parse import unquote
 
-
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-NOT_FOUND = Answer(404, [(b"content-type", b"text/plain")], b"Not Found")
+from ._answers import Answer
 
 
 class StaticFiles:

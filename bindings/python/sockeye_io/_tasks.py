@@ -22,30 +22,40 @@ class Runner:
         self._after_turn = after_turn
         self._jobs: Deque[tuple[Any, ...]] = collections.deque()
         self._driving = False
+        # The driver that has not begun.
+        self._next: Optional[asyncio.Task[Any]] = None
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """A task that is not lost while it runs."""
         task = self._loop.create_task(coroutine)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if task is self._next:
+            # It was cancelled before it began: the handlers are another's.
+            self._next = None
+            self._hand_over()
 
     def add(self, handler: Callable[..., Any], args: tuple[Any, ...], done: Callable[..., Any], a: Any = None, b: Any = None) -> None:
         """Runs `handler(*args)` soon, then `done(result or exception, a, b)`."""
         self._jobs.append((handler, args, done, a, b))
         if not self._driving:
             self._driving = True
-            self.spawn(self._driver())
+            self._next = self.spawn(self._driver())
 
     async def _driver(self) -> None:
+        self._next = None
         await self._drive()
 
     def _hand_over(self) -> None:
         """The rest is another task's."""
         self._driving = bool(self._jobs)
         if self._driving:
-            self.spawn(self._driver())
+            self._next = self.spawn(self._driver())
 
     @types.coroutine
     def _drive(self) -> Any:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Any, Callable
 
+from ._answers import FAILED, NOT_FOUND, Answer, respond
 from ._engine import Engine, Event
 from ._environ import environ_of
-from ._files import NOT_FOUND, Answer, StaticFiles
-from .exceptions import EngineError
+from ._files import StaticFiles
 
 log = logging.getLogger("sockeye_io")
-
-_FAILED = Answer(500, [(b"content-type", b"text/plain")], b"Internal Server Error")
 
 
 class WsgiHost:
     """Answers HTTP events: from files first, else by the application, else with 404. Answers are whole, not streams."""
 
-    def __init__(self, app: Any, files: StaticFiles, engine: Engine, run: Callable[..., Any]):
+    def __init__(self, app: Any, files: StaticFiles, engine: Engine, run: Callable[..., Any], patience_s: float):
         self._app = app
         self._files = files
         self._engine = engine
         self._run = run
+        # How long the engine waits for an answer.
+        self._patience_s = patience_s
 
     def handle(self, event: Event) -> None:
         """Answers one, later."""
@@ -33,12 +34,7 @@ class WsgiHost:
         answer = self._files.find(event.data["method"], event.name)
         if answer is None:
             answer = NOT_FOUND if self._app is None else self._ask(event)
-        status, headers, body = answer
-        ours = (b"content-length", b"date", b"connection", b"transfer-encoding")
-        try:
-            self._engine.respond(event.token, status, [pair for pair in headers if pair[0].lower() not in ours], body)
-        except EngineError as error:
-            log.debug("an answer came too late: %s", error)
+        respond(self._engine, event.token, answer)
 
     def _ask(self, event: Event) -> Answer:
         data, body = event.data, event.attachments[0] if event.attachments else b""
@@ -47,6 +43,7 @@ class WsgiHost:
         environ["wsgi.errors"] = sys.stderr
         started: list[Any] = []
         parts: list[bytes] = []
+        until = time.monotonic() + self._patience_s
 
         def start_response(status: str, headers: list[Any], exc_info: Any = None) -> Callable[[bytes], None]:
             started[:] = [int(status.split(" ", 1)[0]), [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]]
@@ -55,13 +52,18 @@ class WsgiHost:
         try:
             chunks = self._app(environ, start_response)
             try:
-                parts.extend(chunks)
+                for chunk in chunks:
+                    parts.append(chunk)
+                    if time.monotonic() > until:
+                        # An answer without an end would be kept for nobody.
+                        log.error("the application gave no whole answer to %s", event.name)
+                        return FAILED
             finally:
                 getattr(chunks, "close", lambda: None)()
         except Exception:
             log.exception("the application failed at %s", event.name)
-            return _FAILED
+            return FAILED
         if not started:
             log.error("the application gave no status for %s", event.name)
-            return _FAILED
+            return FAILED
         return Answer(started[0], started[1], b"".join(parts))

@@ -73,7 +73,7 @@ class AsyncServer(Dispatcher):
                     from ._asgi import AsgiHost
                     from ._files import StaticFiles
 
-                    self._http = AsgiHost(app, StaticFiles(static_files or {}), engine, self._runner)
+                    self._http = AsgiHost(app, StaticFiles(static_files or {}), engine, self._runner, self._answer_patience_s)
                     await self._http.startup()
                 # Before the first client, so that a name in use is an error and nothing else.
                 bound = engine.listen(host, port)
@@ -292,7 +292,7 @@ class AsyncServer(Dispatcher):
         if elsewhere is not None:
             self._running().move(elsewhere, names(room), join=False)
             return
-        client = self._sids.get(sid)
+        client = self._known(sid, namespace)
         if client is not None:
             self._running().add(operation(_ffi.OP_LEAVE, client.socket, rooms=names(room)))
             self._due()
@@ -318,7 +318,7 @@ class AsyncServer(Dispatcher):
         if elsewhere is not None:
             self._running().disconnect_all(elsewhere, close or silent)
             return
-        client = self._sids.get(sid)
+        client = self._known(sid, namespace)
         if client is not None:
             self._add_disconnect(client, close_flags(close, silent))
             self._due()

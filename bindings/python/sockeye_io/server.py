@@ -83,7 +83,7 @@ class Server(Dispatcher):
             from ._files import StaticFiles
             from ._wsgi import WsgiHost
 
-            self._http = WsgiHost(app, StaticFiles(static_files or {}), engine, self._threads.run)
+            self._http = WsgiHost(app, StaticFiles(static_files or {}), engine, self._threads.run, self._answer_patience_s)
         try:
             bound = engine.listen(host, port)
         except BaseException:
@@ -270,7 +270,7 @@ class Server(Dispatcher):
         if elsewhere is not None:
             self._running().move(elsewhere, names(room), join=False)
             return
-        client = self._sids.get(sid)
+        client = self._known(sid, namespace)
         if client is not None:
             self._do(_ffi.OP_LEAVE, client, rooms=names(room))
 
@@ -295,7 +295,7 @@ class Server(Dispatcher):
         if elsewhere is not None:
             self._running().disconnect_all(elsewhere, close or silent)
             return
-        client = self._sids.get(sid)
+        client = self._known(sid, namespace)
         if client is not None:
             self._add_disconnect(client, close_flags(close, silent))
             self._running().flush()

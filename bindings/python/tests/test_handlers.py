@@ -289,6 +289,33 @@ def test_a_client_may_be_disconnected_by_its_connect_handler(host):
     raw.close()
 
 
+def test_what_an_exception_says_is_for_the_log_and_not_for_the_client(host, caplog):
+    class InnerError(Exception):
+        message, data = "an inner secret", {"of": "the server"}
+
+    def on_connect(sid, environ, auth):
+        raise InnerError
+
+    host.sio.on("connect", host.handler(on_connect))
+    host.start()
+    raw = opened(host)
+    assert raw.recv() == '44{"message":"Connection rejected by server"}'
+    raw.close()
+    eventually(lambda: "InnerError" in caplog.text)
+
+
+def test_a_client_is_found_in_its_own_namespace_only(host, connect):
+    host.start()
+    client = connect(host)
+    sid = client.get_sid()
+    host.call("leave_room", sid, sid, "/other")
+    host.call("disconnect", sid, "/other")
+    assert host.call("get_environ", sid, "/other") is None and host.call("rooms", sid, "/other") == []
+    assert host.call("rooms", sid, "/") == [sid] and host.call("get_environ", sid)["REQUEST_METHOD"] == "GET"
+    host.call("disconnect", sid, "/")
+    eventually(lambda: not client.connected)
+
+
 def test_a_refusal_whose_data_cannot_be_sent_is_one_all_the_same(host, connect, caplog):
     def on_connect(sid, environ, auth):
         if auth:

@@ -50,6 +50,49 @@ def test_an_application_answers_all_other_paths(host, connect, caplog):
     eventually(lambda: "broken" in caplog.text)
 
 
+@pytest.mark.parametrize("status, headers", [(200, [("x-a", "two\nlines")]), (999, [])])
+def test_an_answer_that_http_does_not_know_is_an_error_and_no_silence(host, caplog, status, headers):
+    def wsgi(environ, start_response):
+        start_response(f"{status} Status", headers)
+        return [b"whatever"]
+
+    async def asgi(scope, receive, send):
+        if scope["type"] == "lifespan":
+            raise RuntimeError("no lifespan")
+        pairs = [(name.encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": b"whatever"})
+
+    host.start(app=asgi if host.asynchronous else wsgi)
+    assert get(host, "/")[0] == 500
+    assert "cannot be sent" in caplog.text
+
+
+def test_an_answer_without_an_end_is_given_up(make, caplog):
+    host, ended = make(options={"connectTimeout": 100}), []
+
+    def wsgi(environ, start_response):
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"more"
+        finally:
+            ended.append("closed")
+
+    async def asgi(scope, receive, send):
+        if scope["type"] == "lifespan":
+            raise RuntimeError("no lifespan")
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"more", "more_body": True})
+        ended.append((await receive())["type"])
+
+    host.start(app=asgi if host.asynchronous else wsgi)
+    assert get(host, "/")[0] >= 500
+    assert eventually(lambda: ended) == ["http.disconnect" if host.asynchronous else "closed"]
+    assert "no whole answer" in caplog.text
+
+
 def test_without_an_application_other_paths_are_not_found(host):
     host.start()
     assert get(host, "/")[0] == 404

@@ -11,6 +11,7 @@ from conftest import PACKAGE, PATIENCE_S, eventually, script
 from ports import free_port
 
 import sockeye_io
+from sockeye_io._tasks import Runner
 from sockeye_io.exceptions import EngineError
 
 SERVE = """
@@ -281,6 +282,24 @@ def test_a_handler_that_waits_keeps_a_task_of_its_own(make, connect):
     assert client.call("timed") == "in time"
     eventually(lambda: sorted(got) == ["a", "c"])
     assert cancelled == ["b"] and len(set(tasks.values())) == 3
+
+
+def test_a_task_that_is_cancelled_before_it_begins_takes_no_handler_along():
+    async def run():
+        runner, results = Runner(asyncio.get_running_loop(), lambda: None), []
+
+        async def handler(name):
+            return name
+
+        for name in "ab":
+            runner.add(handler, (name,), lambda result, *_: results.append(result))
+            for task in runner.tasks:
+                task.cancel()
+        while runner.tasks:
+            await asyncio.sleep(0)
+        assert results == ["a", "b"]
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
 
 def test_context_variables_of_a_handler_are_its_own(make, connect):
