@@ -15,6 +15,13 @@ pub struct Held {
     ended: bool,
 }
 
+impl Held {
+    /// Whether the last batch left events of a chunk.
+    pub fn is_unfinished(&self) -> bool {
+        self.chunks.last().is_some_and(|chunk| self.given < chunk.records().len())
+    }
+}
+
 /// Why there is no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollError {
@@ -54,8 +61,7 @@ impl Queue {
             }
         }
         let count = self.fill(&mut held, batch, last);
-        let unfinished = held.chunks.last().is_some_and(|chunk| held.given < chunk.records().len());
-        self.settle(unfinished);
+        self.settle(held.is_unfinished());
         Ok(count)
     }
 
@@ -167,6 +173,35 @@ mod tests {
         assert!(poll(&queue, 3).unwrap().is_empty());
     }
 
+    fn is_readable(fd: std::os::fd::RawFd) -> bool {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+        let count = info.lines().find_map(|line| line.strip_prefix("eventfd-count:")).unwrap();
+        count.trim() != "0"
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl super::super::shared::Wake for Woken {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no /proc")]
+    fn what_a_batch_left_is_told_to_who_comes_to_wait() {
+        let (queue, _) = queue(100);
+        send(&queue, &["a", "b"]);
+        assert_eq!(poll(&queue, 1).unwrap(), ["a"]);
+        assert!(is_readable(queue.fd().unwrap().raw()));
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        queue.set_wake(Some(woken.clone()));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(poll(&queue, 1).unwrap(), ["b"]);
+        queue.set_wake(Some(woken.clone()));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "nothing waits any more");
+    }
+
     #[test]
     fn after_the_last_event_polling_is_an_error() {
         let (queue, _) = queue(100);
@@ -196,11 +231,7 @@ mod tests {
     fn the_descriptor_is_readable_while_events_are_left() {
         let (queue, _) = queue(10);
         let fd = queue.fd().unwrap().raw();
-        let readable = || {
-            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
-            let count = info.lines().find_map(|line| line.strip_prefix("eventfd-count:")).unwrap();
-            count.trim() != "0"
-        };
+        let readable = || is_readable(fd);
         assert!(!readable());
         send(&queue, &["a", "b"]);
         assert!(readable());

@@ -123,17 +123,18 @@ impl Queue {
 
     /// Whether reading must stop. The caller is remembered as stalled.
     pub fn is_full(&self) -> bool {
-        let full = |events: usize, bytes: usize| {
-            self.events.load(Ordering::Relaxed) >= events || self.bytes.load(Ordering::Relaxed) >= bytes
+        let full = |order| {
+            self.events.load(order) >= self.limits.events_max || self.bytes.load(order) >= self.limits.bytes_max
         };
-        if !full(self.limits.events_max, self.limits.bytes_max) {
+        if !full(Ordering::Relaxed) {
             return false;
         }
         if !self.stalled.swap(true, Ordering::SeqCst) {
             self.stalls.fetch_add(1, Ordering::Relaxed);
         }
-        // The consumer may have drained the queue between the two looks, and then nobody would call `resume`.
-        full(self.limits.events_max, self.limits.bytes_max)
+        // The consumer may have drained the queue between the two looks, and then nobody would call `resume`. It counts first and looks at
+        // the flag then, in one order with this.
+        full(Ordering::SeqCst)
     }
 
     /// Whether the queue is less than half full: who may be left out adds only to such a queue.
@@ -219,8 +220,8 @@ impl Queue {
 
     /// Bookkeeping for a chunk that left the channel: counts, and leave to read again.
     pub(super) fn taken(&self, chunk: &Chunk) {
-        let events = self.events.fetch_sub(chunk.records().len(), Ordering::Relaxed) - chunk.records().len();
-        let bytes = self.bytes.fetch_sub(chunk.payload_len(), Ordering::Relaxed) - chunk.payload_len();
+        let events = self.events.fetch_sub(chunk.records().len(), Ordering::SeqCst) - chunk.records().len();
+        let bytes = self.bytes.fetch_sub(chunk.payload_len(), Ordering::SeqCst) - chunk.payload_len();
         self.pending.fetch_sub(1, Ordering::SeqCst);
         let drained = events <= self.limits.events_max / 2 && bytes <= self.limits.bytes_max / 2;
         if drained && self.stalled.swap(false, Ordering::SeqCst) {
@@ -266,8 +267,8 @@ impl Queue {
     pub fn fd(&self) -> std::io::Result<&EventFd> {
         if self.fd.get().is_none() {
             let fd = EventFd::new()?;
-            if self.fd.set(fd).is_ok() && self.pending.load(Ordering::SeqCst) > 0 {
-                self.signal();
+            if self.fd.set(fd).is_ok() && self.has_events() {
+                self.raise();
             }
         }
         self.fd.get().ok_or_else(|| std::io::Error::other("the descriptor was not kept"))
@@ -278,9 +279,14 @@ impl Queue {
         let old = std::mem::replace(&mut *self.wake.lock(), wake);
         // The host is told that it is needed no more; no lock is held while it runs.
         drop(old);
-        if self.pending.load(Ordering::SeqCst) > 0 {
+        if self.has_events() {
             self.signal();
         }
+    }
+
+    /// Whether events wait: in the channel, or left by the last batch. A poll that is under way may leave some.
+    fn has_events(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) > 0 || self.held.try_lock().is_none_or(|held| held.is_unfinished())
     }
 }
 
