@@ -168,6 +168,7 @@ impl Shard {
         self.begin(cx);
         loop {
             self.update_date();
+            self.wheel.pass(self.now_ms());
             self.take_arrivals();
             self.read_ready();
             self.carry_out_commands();

@@ -22,6 +22,12 @@ impl<K> Wheel<K> {
         Wheel { near: Ring::new(1, NEAR_SLOTS), far: Ring::new(FAR_TICK_MS, FAR_SLOTS) }
     }
 
+    /// Time passes while nothing is in it: what is put in then is for a time after that.
+    pub fn pass(&mut self, now_ms: u64) {
+        self.near.pass(now_ms);
+        self.far.pass(now_ms);
+    }
+
     /// Puts a key in, to be given at [`Wheel::due_ms`].
     pub fn add(&mut self, at_ms: u64, key: K) {
         let ring = if at_ms < self.near.horizon_ms() { &mut self.near } else { &mut self.far };
@@ -126,13 +132,16 @@ impl<K> Ring<K> {
         }
     }
 
+    fn pass(&mut self, now_ms: u64) {
+        if self.count == 0 {
+            self.at = self.at.max(now_ms / self.tick_ms);
+        }
+    }
+
     fn take(&mut self, now_ms: u64, due: &mut Vec<K>) -> Option<u64> {
+        self.pass(now_ms);
         let now = now_ms / self.tick_ms;
         let mut first = None;
-        if self.count == 0 {
-            self.at = self.at.max(now);
-            return None;
-        }
         while self.at < now {
             let Some(next) = self.next_tick().filter(|tick| *tick <= now) else {
                 self.at = now;
@@ -211,6 +220,15 @@ mod tests {
         wheel.add(5, 7);
         assert!(take(&mut wheel, 1000).is_empty());
         assert_eq!(take(&mut wheel, 1001), [7]);
+    }
+
+    #[test]
+    fn what_comes_after_a_long_time_of_nothing_is_not_late() {
+        let mut wheel = Wheel::new();
+        wheel.pass(600_000);
+        wheel.add(660_000, 1);
+        assert_eq!(wheel.take(600_000, &mut Vec::new()), None);
+        assert_eq!(take(&mut wheel, 660_000), [1]);
     }
 
     #[test]
