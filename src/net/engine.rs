@@ -127,36 +127,37 @@ impl Engine {
         let (peers, config, mounts) = (Arc::new(Peers::new(&server, &config)), Arc::new(config), Arc::default());
         let engine = Engine { server, config, peers, mounts, threads: Mutex::default() };
         for index in 0..engine.server.mailboxes().len() {
-            // Made here, so that lack of descriptors is an error of this call.
-            let runtime = Builder::new_current_thread().enable_io().build()?;
-            let alarm = {
-                let _inside = runtime.enter();
-                Alarm::new()?
-            };
-            let (server, config) = (engine.server.clone(), engine.config.clone());
-            let (peers, mounts) = (engine.peers.clone(), engine.mounts.clone());
-            let thread = sys::spawn(&format!("sockeye-io-{index}"), move || {
-                OF_SERVER.set(Arc::as_ptr(&server) as usize);
-                let shard = Shard::new(index, server.clone(), config, peers.clone(), mounts, alarm);
-                run_shard(&runtime, shard);
-                // What was handed over too late for the last turn is closed, not kept.
-                peers.inbox(index).take();
-                if peers.ended() {
-                    if let Some(adapter) = server.adapter() {
-                        adapter.close(&server);
-                    }
-                    let now_us = server.now_us();
-                    server.log_left_out(now_us);
-                    server.log(now_us, Level::Info, Target::Engine, "closed", |fields| fields);
-                    server.deliver_waiting();
-                    let mut out = Outbox::default();
-                    server.push_closed(&mut out);
-                    out.deliver(true);
-                }
-            })?;
-            engine.threads.lock().push(thread);
+            if let Err(error) = engine.start_shard(index) {
+                // Those that did start wait for work, and would for ever.
+                engine.server.close(0);
+                engine.join();
+                return Err(error);
+            }
         }
         Ok(engine)
+    }
+
+    fn start_shard(&self, index: usize) -> io::Result<()> {
+        // Made here, so that lack of descriptors is an error of this call.
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let alarm = {
+            let _inside = runtime.enter();
+            Alarm::new()?
+        };
+        let (server, config) = (self.server.clone(), self.config.clone());
+        let (peers, mounts) = (self.peers.clone(), self.mounts.clone());
+        let thread = sys::spawn(&format!("sockeye-io-{index}"), move || {
+            OF_SERVER.set(Arc::as_ptr(&server) as usize);
+            let shard = Shard::new(index, server.clone(), config, peers.clone(), mounts, alarm);
+            run_shard(&runtime, shard);
+            // What was handed over too late for the last turn is closed, not kept.
+            peers.inbox(index).take();
+            if peers.ended() {
+                end(&server);
+            }
+        })?;
+        self.threads.lock().push(thread);
+        Ok(())
     }
 
     /// Serves the files of a folder under a prefix; the longest prefix wins.
@@ -220,6 +221,20 @@ impl Engine {
         }
         self.server.clear();
     }
+}
+
+/// The last shard has ended, and with it the engine: says so, in each queue as its last event.
+fn end(server: &Arc<Server>) {
+    if let Some(adapter) = server.adapter() {
+        adapter.close(server);
+    }
+    let now_us = server.now_us();
+    server.log_left_out(now_us);
+    server.log(now_us, Level::Info, Target::Engine, "closed", |fields| fields);
+    server.deliver_waiting();
+    let mut out = Outbox::default();
+    server.push_closed(&mut out);
+    out.deliver(true);
 }
 
 fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
