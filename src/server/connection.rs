@@ -172,6 +172,12 @@ impl Connection {
     fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
         let found = self.sockets.find(nsp).filter(|socket| socket.state() != State::Pending);
         found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
+    /// The socket in a namespace.
+    #[cfg(test)]
+    pub fn socket_in(&self, nsp: &str) -> Option<&Arc<Socket>> {
+        self.sockets.find(nsp)
+    }
+
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, nsp: &str, auth: Option<&str>) -> Result<(), Cause> {

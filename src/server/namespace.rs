@@ -155,7 +155,7 @@ impl Namespace {
             left.push(own);
         }
         for room in socket.take_rooms() {
-            Self::leave_room(&mut members, socket, &room, &mut changes);
+            self.leave_room(&mut members, socket, &room, &mut changes);
             left.push(room);
         }
         (left, changes)
@@ -175,17 +175,21 @@ impl Namespace {
         for &room in rooms {
             if room == socket.sid.as_str() {
                 if socket.set_own_room(true) {
+                    if !members.rooms.contains_key(room) {
+                        changes.push((RoomChange::Create, room.into()));
+                    }
                     changes.push((RoomChange::Join, room.into()));
                 }
                 continue;
             }
             let known = members.rooms.get_key_value(room).map(|(name, _)| name.clone());
-            let name: Arc<str> = known.clone().unwrap_or_else(|| room.into());
+            let is_new = known.is_none() && self.owner(&members, room).is_none();
+            let name: Arc<str> = known.unwrap_or_else(|| room.into());
             let inside = members.rooms.entry(name.clone()).or_default();
             if inside.insert(socket.id, socket.clone()).is_some() {
                 continue;
             }
-            if known.is_none() {
+            if is_new {
                 changes.push((RoomChange::Create, name.clone()));
             }
             changes.push((RoomChange::Join, name.clone()));
@@ -201,8 +205,10 @@ impl Namespace {
         for room in rooms {
             if room == socket.sid.as_str() && socket.set_own_room(false) {
                 changes.push((RoomChange::Leave, room.into()));
-                changes.push((RoomChange::Delete, room.into()));
-            } else if let Some(name) = Self::leave_room(&mut members, socket, room, &mut changes) {
+                if !members.rooms.contains_key(room) {
+                    changes.push((RoomChange::Delete, room.into()));
+                }
+            } else if let Some(name) = self.leave_room(&mut members, socket, room, &mut changes) {
                 socket.remove_room(&name);
             }
         }
@@ -210,14 +216,22 @@ impl Namespace {
     }
 
     /// The name that all members share, if the socket was one.
-    fn leave_room(members: &mut Members, socket: &Socket, room: &str, changes: &mut RoomChanges) -> Option<Arc<str>> {
+    fn leave_room(
+        &self,
+        members: &mut Members,
+        socket: &Socket,
+        room: &str,
+        changes: &mut RoomChanges,
+    ) -> Option<Arc<str>> {
         let (name, inside) = members.rooms.get_key_value_mut(room)?;
         inside.swap_remove(&socket.id)?;
         let name = name.clone();
         changes.push((RoomChange::Leave, name.clone()));
         if inside.is_empty() {
             members.rooms.remove(&name);
-            changes.push((RoomChange::Delete, name.clone()));
+            if self.owner(members, &name).is_none() {
+                changes.push((RoomChange::Delete, name.clone()));
+            }
         }
         Some(name)
     }
@@ -284,5 +298,32 @@ impl Namespace {
         let members = self.members.read();
         let own = members.sockets.values().filter(|socket| socket.in_own_room());
         own.map(|socket| Arc::from(socket.sid.as_str())).chain(members.rooms.keys().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RoomChange::{Create, Delete, Join, Leave};
+    use super::*;
+    use crate::server::testing::{Peer, server};
+
+    #[test]
+    fn a_room_is_there_as_long_as_its_owner_or_another_is_in_it() {
+        let server = server(1000);
+        let mut peers = [Peer::new(&server), Peer::new(&server)];
+        peers.iter_mut().for_each(|peer| peer.says("0").unwrap());
+        let (owner, other, root) = (peers[0].socket("/"), peers[1].socket("/"), server.root());
+        let room: Arc<str> = owner.sid.as_str().into();
+        let changes = |kinds: &[RoomChange]| kinds.iter().map(|kind| (*kind, room.clone())).collect::<RoomChanges>();
+        let join = |socket| root.join(socket, &[&room], 10).unwrap();
+        let leave = |socket| root.leave(socket, [&*room].into_iter());
+        assert_eq!(join(&other), changes(&[Join]));
+        assert_eq!(leave(&owner), changes(&[Leave]));
+        assert_eq!(join(&owner), changes(&[Join]));
+        assert_eq!(leave(&other), changes(&[Leave]));
+        assert_eq!(leave(&owner), changes(&[Leave, Delete]));
+        assert_eq!(join(&other), changes(&[Create, Join]));
+        assert_eq!(leave(&other), changes(&[Leave, Delete]));
+        assert_eq!(join(&owner), changes(&[Create, Join]));
     }
 }
