@@ -2,6 +2,9 @@
 //!
 //! Each violation of the protocol ends the connection, as in the official server; nothing else notices.
 
+#[cfg(test)]
+mod races;
+
 use std::sync::Arc;
 
 use super::acks::{Awaited, partial_flag};
@@ -181,8 +184,12 @@ impl Connection {
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, nsp: &str, auth: Option<&str>) -> Result<(), Cause> {
-        if self.sockets.find(nsp).is_some() {
-            return Err(violation("CONNECT for a namespace that the client has joined"));
+        if let Some(known) = self.sockets.find(nsp).cloned() {
+            if known.state() != State::Leaving {
+                return Err(violation("CONNECT for a namespace that the client has joined"));
+            }
+            // The client was told that the host disconnected it, and is faster than the host's command for this shard.
+            self.leave_by_host(cx, &known);
         }
         if self.namespaces() as u64 >= cx.server.config.limits.namespaces_max {
             self.refuse_one_more(cx, nsp, "namespacesMax", cx.server.config.limits.namespaces_max);
@@ -361,9 +368,7 @@ impl Connection {
     /// The host ends the connection: every namespace gets a DISCONNECT packet.
     pub fn disconnect_all(&mut self, cx: &mut Context<'_>) {
         for socket in self.sockets.iter().cloned().collect::<Vec<_>>() {
-            if socket.state() == State::Connected {
-                send_disconnect(&socket);
-            }
+            socket.begin_leaving(|| send_disconnect(&socket));
             self.leave(cx, &socket, &Cause::new(Reason::ServerNamespaceDisconnect));
         }
     }
@@ -400,8 +405,11 @@ impl Connection {
     }
 
     fn leave(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>, cause: &Cause) {
-        if matches!(socket.state(), State::Pending | State::Gone) {
-            return self.forget(cx, socket);
+        match socket.state() {
+            State::Pending => return self.forget(cx, socket),
+            // It left by itself before the host's command came.
+            State::Gone => return,
+            State::Connected | State::Leaving => {}
         }
         let queue = &socket.nsp.queue;
         let rooms = socket.rooms();

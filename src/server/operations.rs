@@ -418,11 +418,8 @@ fn refused(refused: Refused) -> Error {
 
 fn disconnect(socket: &Arc<Socket>, close: bool) {
     let mailbox = &socket.client.mailbox;
-    if socket.advance(State::Connected, State::Leaving) {
-        send_disconnect(socket);
-        if !close {
-            mailbox.send(Command::Leave(socket.clone()));
-        }
+    if socket.begin_leaving(|| send_disconnect(socket)) && !close {
+        mailbox.send(Command::Leave(socket.clone()));
     }
     if close {
         mailbox.send(Command::Close { client: socket.client.clone(), silent: false });

@@ -99,6 +99,17 @@ impl Socket {
         self.state.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// The host disconnects a connected socket; false if it is none. `tell` queues what its client is told, before the socket can end: what
+    /// comes after belongs to the next socket of the namespace.
+    pub fn begin_leaving(&self, tell: impl FnOnce()) -> bool {
+        let _inner = self.inner.lock();
+        let begun = self.advance(State::Connected, State::Leaving);
+        if begun {
+            tell();
+        }
+        begun
+    }
+
     /// Lets in a socket that waited for that; false if it did not. `answer` queues the answer to its CONNECT and what was kept for it,
     /// before anything else can be queued for it.
     pub fn admit(&self, answer: impl FnOnce(Early)) -> bool {
