@@ -1111,7 +1111,7 @@ sockeye_result sockeye_engine_listen_fd(struct sockeye_engine *engine,
 // The engine's default queue; lives as long as the engine. NULL if `engine` is, or was made in the parent of this process.
 struct sockeye_queue *sockeye_engine_queue(struct sockeye_engine *engine);
 
-// Makes another queue, for namespaces that are bound to it. It lives as long as the engine.
+// Makes another queue, for namespaces that are bound to it. It lives as long as the engine. CLOSED if the engine is closing.
 sockeye_result sockeye_queue_new(struct sockeye_engine *engine,
                                  const struct sockeye_queue_options *options,
                                  struct sockeye_queue **out);
@@ -1200,7 +1200,8 @@ sockeye_result sockeye_stream_writable(struct sockeye_engine *engine,
                                        sockeye_stream stream);
 
 // Decides how a queue is delivered (`SOCKEYE_DELIVER_*`), once and before events come: before listening. THREAD and INLINE call
-// `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails.
+// `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails. CLOSED if
+// the engine is closing.
 sockeye_result sockeye_queue_deliver(struct sockeye_queue *queue,
                                      uint32_t mode,
                                      sockeye_events_fn events_fn,

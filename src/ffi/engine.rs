@@ -359,7 +359,7 @@ pub unsafe extern "C" fn sockeye_engine_queue(engine: *mut sockeye_engine) -> *m
     }
 }
 
-/// Makes another queue, for namespaces that are bound to it. It lives as long as the engine.
+/// Makes another queue, for namespaces that are bound to it. It lives as long as the engine. CLOSED if the engine is closing.
 ///
 /// # Safety
 /// `engine` is NULL or an engine; `options` is NULL (defaults) or valid; `out` is NULL or valid for writing.
@@ -380,7 +380,7 @@ pub unsafe extern "C" fn sockeye_queue_new(
                     (options.events_max, options.bytes_max)
                 }
             };
-            let queue = engine.server().new_queue(events_max as usize, bytes_max as usize);
+            let queue = engine.server().new_queue(events_max as usize, bytes_max as usize)?;
             *out = engine.handle(&queue);
             Ok(SOCKEYE_OK)
         })

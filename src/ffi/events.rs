@@ -136,7 +136,8 @@ impl Wake for WakeFn {
 }
 
 /// Decides how a queue is delivered (`SOCKEYE_DELIVER_*`), once and before events come: before listening. THREAD and INLINE call
-/// `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails.
+/// `events_fn` with each batch, never two at once. `drop` is called with `user` when the engine is freed, and never if this fails. CLOSED if
+/// the engine is closing.
 ///
 /// # Safety
 /// `queue` is NULL or a queue of a live engine; `events_fn` and `drop` may be called from any thread until the engine is freed.
@@ -159,6 +160,8 @@ pub unsafe extern "C" fn sockeye_queue_deliver(
                     return Err(Error::new(Code::Invalid, format!("mode {other} is no SOCKEYE_DELIVER_*")));
                 }
             };
+            // A thread that comes too late for the last event would wait for it for ever.
+            engine.server().check_open()?;
             let _deciding = engine.deciding.lock();
             if queue.queue.is_decided() {
                 return Err(Error::new(Code::Invalid, "the queue's delivery was decided before"));

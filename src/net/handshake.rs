@@ -39,6 +39,10 @@ impl Shard {
         if !self.config.allow_request {
             return self.open(key, &head, &[]);
         }
+        if self.server.queue().is_full() {
+            // The host does not come to it; one more question would only be one more that waits.
+            return self.answer(key, &head, |out, envelope| response::empty(out, 503, envelope));
+        }
         let request = Request::Handshake { shard: self.index, connection: key.index, generation: key.generation };
         let (mailbox, now_ms) = (self.mailbox.clone(), self.now_ms());
         let Some(token) = self.server.ask(request, &mailbox, now_ms) else {
@@ -100,8 +104,10 @@ impl Shard {
             Request::Reply(_) => return,
         };
         let key = self.session_of(&client);
+        // A session that the server has closed is over for its sockets, though it waits for a poll, or for the kernel.
+        let is_open = |session: &&mut Session| session.closing.is_none();
         let mut cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
-        match key.and_then(|key| self.sessions.get_mut(key)) {
+        match key.and_then(|key| self.sessions.get_mut(key)).filter(is_open) {
             Some(session) => session.sockets.decided(&mut cx, token, request, decision),
             None => decided_too_late(&mut cx, &request, &decision),
         }

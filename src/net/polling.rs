@@ -7,7 +7,7 @@ use super::connection::{Connection, Held, Role, Unread};
 use super::http::response::{self, xss_protection_line};
 use super::http::{Compressor, Encoding, Head};
 use super::jsonp;
-use super::session::{Active, End, Session};
+use super::session::{Active, End};
 use super::shard::Shard;
 use super::table::Key;
 use crate::proto::engine_packet::{Packet, PacketType};
@@ -41,6 +41,7 @@ impl Shard {
             self.forget_session(session_key);
         } else if !waits {
             self.answer_poll(session_key, key);
+            self.see_to_outbound(session_key);
         }
     }
 
@@ -162,7 +163,8 @@ impl Shard {
     /// Takes the packets of a body; how many bytes of its end have to wait, if any.
     fn take_packets(&mut self, key: Key, session_key: Key, body: &str) -> Option<usize> {
         let mut packets = payload::packets(body);
-        if self.sessions.get(session_key).is_some_and(Session::is_stalled) {
+        let queue = self.server.queue();
+        if self.sessions.get(session_key).is_some_and(|session| session.is_stalled(queue)) {
             self.stalled.push(key);
             return packets.left();
         }

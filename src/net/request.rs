@@ -95,6 +95,8 @@ impl Shard {
         match fed {
             Ok(progress) if progress.done => {
                 if let Role::Body(incoming) = std::mem::replace(&mut connection.role, Role::Head) {
+                    // It may be refused yet; a POST that is taken begins anew.
+                    self.forget_post(key, &incoming.head);
                     let place = self.place_of(&incoming.head);
                     self.request(key, incoming.head, place, &incoming.body);
                 }
@@ -113,7 +115,7 @@ impl Shard {
         }
     }
 
-    /// A POST whose body was refused does not stand in the way of the next.
+    /// A POST that was refused does not stand in the way of the next.
     pub fn forget_post(&mut self, key: Key, head: &Head) -> Option<Key> {
         let Place::Here(session_key) = self.place_of(head) else { return None };
         match &mut self.sessions.get_mut(session_key)?.active {

@@ -9,6 +9,7 @@ use super::shard::{CLOSE_TIMEOUT_MS, Shard, Timer};
 use super::table::Key;
 use crate::proto::session::{Session as Machine, Tick};
 use crate::proto::websocket::{self, Opcode};
+use crate::queue::Queue;
 use crate::server::event::{EVENT_OUTBOUND_HIGH, EVENT_OUTBOUND_LOW};
 use crate::server::meter::Tally;
 use crate::server::{Cause, Client, Connection as Sockets, Context, Level, NEVER, Notice, Reason, Socket, Transport};
@@ -63,9 +64,9 @@ impl Session {
         Some(u64::from((now_us as u32).wrapping_sub(pinged_us.get())))
     }
 
-    /// Whether the host does not keep up with this session's events.
-    pub fn is_stalled(&self) -> bool {
-        self.sockets.is_stalled()
+    /// Whether the host does not keep up with this session's events; `default` is the engine's own queue.
+    pub fn is_stalled(&self, default: &Queue) -> bool {
+        self.sockets.is_stalled(default)
     }
 
     /// When something is due.
@@ -107,6 +108,10 @@ impl Shard {
         if let Some(until) = session.closing {
             return if until <= now_ms { self.cut_off(key) } else { self.schedule_session(key) };
         }
+        if session.sockets.connect_deadline_ms <= now_ms && session.is_stalled(self.server.queue()) {
+            // Its CONNECT may lie unread.
+            session.sockets.connect_deadline_ms = now_ms + u64::from(self.server.config.connect_timeout_ms);
+        }
         if session.sockets.connect_deadline_ms <= now_ms {
             session.sockets.connect_deadline_ms = NEVER;
             let cause = Cause::because(Reason::ForcedClose, "no namespace was joined in time");
@@ -126,7 +131,7 @@ impl Shard {
 
     /// Whether it may be our fault that attachments are late, for a session is not read at times; they then get their time anew.
     fn attachments_may_wait(&mut self, key: Key) -> bool {
-        let unread = |session: &&mut Session| session.is_stalled() || session.is_delayed();
+        let unread = |session: &&mut Session| session.is_stalled(self.server.queue()) || session.is_delayed();
         let Some(session) = self.sessions.get_mut(key).filter(unread) else { return false };
         let cx = Context { server: &self.server, out: &mut self.out, atoms: &mut self.atoms, now_us: self.now_us };
         session.sockets.await_attachments(&cx);
@@ -150,7 +155,7 @@ impl Shard {
                     self.close_websocket(candidate, None);
                 }
             }
-            Tick::PingTimeout if session.is_stalled() || session.may_extend() => {
+            Tick::PingTimeout if session.is_stalled(self.server.queue()) || session.may_extend() => {
                 // Its pong may lie unread because the host is slow, which is not the client's fault, or for its rate.
                 let (now_ms, timing) = (self.now_ms(), self.config.timing);
                 if let Some(session) = self.sessions.get_mut(key) {
@@ -292,9 +297,9 @@ impl Shard {
     pub fn end_session(&mut self, key: Key, cause: &Cause, end: End) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.closing.is_some() {
-            // Its sockets have left. A WebSocket that is gone takes nothing more; a poll may still come.
+            // Its sockets have left. A WebSocket that is gone, or not to be trusted, takes nothing more; a poll may still come.
             if matches!(session.active, Active::WebSocket(_)) && end == End::Abrupt {
-                self.forget_session(key);
+                self.cut_off(key);
             }
             return;
         }
@@ -364,8 +369,10 @@ impl Shard {
 
     /// A session that the server closed has had its time.
     fn cut_off(&mut self, key: Key) {
-        if let Some(Active::WebSocket(connection)) = self.sessions.get(key).map(|session| session.active) {
-            self.remove_connection(connection);
+        match self.sessions.get(key).map(|session| session.active) {
+            Some(Active::WebSocket(connection)) => drop(self.remove_connection(connection)),
+            Some(Active::Polling { .. }) => self.close_transport(key, End::Abrupt),
+            None => {}
         }
         self.forget_session(key);
     }
@@ -470,6 +477,10 @@ impl Shard {
             }
         }
         for key in self.connections.keys() {
+            let role = self.connections.get(key).map(|connection| &connection.role);
+            if let Some(&Role::Deciding { token, .. }) = role {
+                server.withdraw(token, Reason::ServerShuttingDown.text(), &mut self.context());
+            }
             let role = self.connections.get(key).map(|connection| &connection.role);
             if !matches!(role, Some(Role::WebSocket { session, .. }) if self.sessions.get(*session).is_some()) {
                 self.close_connection_when_sent(key);

@@ -318,7 +318,7 @@ impl Shard {
             Role::Closing => return false,
         };
         let Some(session) = self.sessions.get(session) else { return false };
-        let stalled = session.is_stalled();
+        let stalled = session.is_stalled(self.server.queue());
         connection.paused = stalled || session.is_delayed();
         let paused = connection.paused;
         if stalled {
@@ -362,8 +362,12 @@ impl Shard {
                 input.drain(..used);
                 connection.input = input;
             }
-            // What is read of a request that is not whole is bounded by its own limits.
-            let reads = matches!(connection.role, Role::Head | Role::Body(_)) && !connection.is_blocked();
+            // What is read of a request or frame that is not whole is bounded by its own limits.
+            let reads = match connection.role {
+                Role::Head | Role::Body(_) => !connection.is_blocked(),
+                Role::WebSocket { .. } | Role::Closing => true,
+                Role::Poll { .. } | Role::Deciding { .. } | Role::Stalled(_) => false,
+            };
             if connection.paused && (reads || connection.input.len() <= READ_AHEAD_MAX) {
                 connection.paused = false;
                 connection.wake();

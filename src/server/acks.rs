@@ -146,6 +146,11 @@ impl BroadcastAck {
         std::mem::take(&mut state.receivers)
     }
 
+    /// Nobody will be told of it; false if somebody was already.
+    pub fn cancel(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().done, true)
+    }
+
     fn complete_if_due(&self, state: &mut Progress, out: &mut Outbox, time_us: u64) {
         if !state.done && state.is_complete() {
             self.complete(state, STATUS_OK, out, time_us);

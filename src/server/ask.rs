@@ -36,8 +36,12 @@ impl Server {
         if let Some(adapter) = others {
             adapter.ask_receivers(self, target, emission, &broadcast, timeout_ms);
         }
-        self.end_broadcast_in(timeout_ms, broadcast);
-        Ok(token)
+        self.end_broadcast_in(timeout_ms, broadcast.clone());
+        // The engine may have closed meanwhile, and have ended all that it knew of: nobody would complete the token.
+        match self.check_open() {
+            Err(closed) if broadcast.cancel() => Err(closed),
+            _ => Ok(token),
+        }
     }
 
     /// Emits for another server, which wants the acknowledgements; how many sockets were asked for one. Those that have not given it

@@ -30,7 +30,7 @@ use crate::proto::ack_id::AckId;
 use crate::proto::binary::{NO_DEADLINE, Reconstructor};
 use crate::proto::json;
 use crate::proto::socket_packet::{self, DecodeError, Packet};
-use crate::queue::{Event, Outbox};
+use crate::queue::{Event, Outbox, Queue};
 
 /// Attachments of a packet whose list needs no memory of its own.
 const FEW_ATTACHMENTS: usize = 4;
@@ -172,15 +172,15 @@ impl Connection {
         }
     }
 
-    fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
-        let found = self.sockets.find(nsp).filter(|socket| socket.state() != State::Pending);
-        found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
     /// The socket in a namespace.
     #[cfg(test)]
     pub fn socket_in(&self, nsp: &str) -> Option<&Arc<Socket>> {
         self.sockets.find(nsp)
     }
 
+    fn joined_socket(&self, nsp: &str) -> Result<&Arc<Socket>, Cause> {
+        let found = self.sockets.find(nsp).filter(|socket| socket.state() != State::Pending);
+        found.ok_or_else(|| violation("packet for a namespace that the client has not joined"))
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, nsp: &str, auth: Option<&str>) -> Result<(), Cause> {
@@ -399,9 +399,9 @@ impl Connection {
         }
     }
 
-    /// Whether a queue that this connection's events go to is full.
-    pub fn is_stalled(&self) -> bool {
-        self.sockets.is_stalled()
+    /// Whether a queue that this connection's events go to is full; `default` is the engine's.
+    pub fn is_stalled(&self, default: &Queue) -> bool {
+        self.sockets.is_stalled(default)
     }
 
     fn leave(&mut self, cx: &mut Context<'_>, socket: &Arc<Socket>, cause: &Cause) {

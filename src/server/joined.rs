@@ -31,7 +31,7 @@ impl NameKey {
 #[derive(Default)]
 pub struct Joined {
     sockets: Vec<(NameKey, Arc<Socket>)>,
-    /// The queues that the sockets' events go to, but for the first socket's; mostly none.
+    /// The queues that the sockets' events go to, but for the first socket's; mostly none. With no socket left, that of the last one.
     #[expect(clippy::box_collection, reason = "most sessions have none, and pay for one pointer")]
     more_queues: Option<Box<Vec<Arc<Queue>>>>,
 }
@@ -50,8 +50,11 @@ impl Joined {
 
     /// Takes one out.
     pub fn remove(&mut self, socket: &Arc<Socket>) {
+        let before = self.sockets.len();
         self.sockets.retain(|(_, known)| !Arc::ptr_eq(known, socket));
-        if self.more_queues.take().is_some() {
+        if before > 0 && self.sockets.is_empty() {
+            self.more_queues = Some(Box::new(vec![socket.nsp.queue.clone()]));
+        } else if self.more_queues.take().is_some() {
             for at in 0..self.sockets.len() {
                 let queue = self.sockets.get(at).map(|(_, socket)| socket.nsp.queue.clone());
                 queue.iter().for_each(|queue| self.note_queue(queue));
@@ -72,11 +75,12 @@ impl Joined {
         }
     }
 
-    /// Whether a queue that the sockets' events go to is full.
-    pub fn is_stalled(&self) -> bool {
-        let first = self.iter().next().map(|socket| &socket.nsp.queue);
-        let more = self.more_queues.iter().flat_map(|more| more.iter());
-        first.into_iter().chain(more).any(|queue| queue.is_full())
+    /// Whether a queue that the sockets' events go to is full. Where those of the first socket will go is not known yet, and taken to be
+    /// `default`: who joins and leaves all the time, or comes for it anew, is held up as all others are.
+    pub fn is_stalled(&self, default: &Queue) -> bool {
+        let first = self.iter().next().map_or(default, |socket| &socket.nsp.queue);
+        let mut more = self.more_queues.iter().flat_map(|more| more.iter());
+        first.is_full() || more.any(|queue| queue.is_full())
     }
 
     /// The socket of a namespace.

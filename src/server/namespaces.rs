@@ -235,9 +235,13 @@ impl Server {
                 namespace.occupy();
                 return Resolved::Namespace(namespace.clone());
             }
+            // First the length: an expression may take long for a name of a megabyte.
+            if name.len() > NAMESPACE_NAME_MAX {
+                return Resolved::Unknown;
+            }
             match namespaces.matching(name) {
-                Some(pattern) if name.len() <= NAMESPACE_NAME_MAX => pattern.clone(),
-                _ => return Resolved::Unknown,
+                Some(pattern) => pattern.clone(),
+                None => return Resolved::Unknown,
             }
         };
         if pattern.flags.ask {

@@ -44,7 +44,8 @@ impl Server {
         Err(Error::new(Code::Unsupported, "a bare Engine.IO engine has messages, not events: use sockeye_send"))
     }
 
-    pub(super) fn check_open(&self) -> Result<(), Error> {
+    /// CLOSED if the engine is closing.
+    pub fn check_open(&self) -> Result<(), Error> {
         if self.is_open() { Ok(()) } else { Err(Error::new(Code::Closed, "the engine is closing")) }
     }
 

@@ -109,16 +109,19 @@ impl Server {
         self.queues.lock().clone()
     }
 
-    /// Another queue; limits of 0 are the engine's.
-    pub fn new_queue(&self, events_max: usize, bytes_max: usize) -> Arc<Queue> {
+    /// Another queue; limits of 0 are the engine's. CLOSED if the engine is closing, for it would not get the last event.
+    pub fn new_queue(&self, events_max: usize, bytes_max: usize) -> Result<Arc<Queue>, Error> {
+        // Asked under the lock under which the last event is given to all that there are.
+        let mut queues = self.queues.lock();
+        self.check_open()?;
         let or = |value: usize, default: usize| if value == 0 { default } else { value };
         let limits = Limits {
             events_max: or(events_max, self.config.queue_events_max),
             bytes_max: or(bytes_max, self.config.queue_bytes_max),
         };
         let queue = Arc::new(make_queue(limits, &self.mailboxes));
-        self.queues.lock().push(queue.clone());
-        queue
+        queues.push(queue.clone());
+        Ok(queue)
     }
 
     /// The shards' mailboxes.

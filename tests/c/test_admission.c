@@ -63,6 +63,36 @@ static void handshakes(void)
     CHECK("an undecided one ends with the engine", http_end(fd) != 200);
 }
 
+/* A client that does not wait for the answer to its handshake: what it has sent of a frame by then is more than is read ahead. */
+static void frames_before_the_handshake_is_decided(void)
+{
+    enum { LEN = 300000, FIRST = 200000 };
+    static const char upgrade[] = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static const unsigned char head[] = {0x81, 0xff, 0, 0, 0, 0, 0, LEN >> 16, LEN >> 8 & 255, LEN & 255, 0, 0, 0, 0};
+    sockeye_options options = default_options();
+    options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
+    struct server server = server_new(&options);
+    char *packet = (char *)malloc(LEN);
+    server_listen(&server);
+    int fd = tcp_open(server.port);
+    NEED(fd >= 0 && packet != NULL);
+    memset(packet, 'x', LEN);
+    memcpy(packet, "42[\"", 4);
+    memcpy(packet + LEN - 2, "\"]", 2);
+    memcpy(packet + 20, "\",\"", 3);
+    NEED(send_all(fd, upgrade, sizeof upgrade - 1) == 0 && ws_send(fd, "40") == 0);
+    NEED(send_all(fd, head, sizeof head) == 0 && send_all(fd, packet, FIRST) == 0);
+    sockeye_event event = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+    NEED(sockeye_accept(server.engine, event.token, 0, NULL, 0) == SOCKEYE_OK);
+    server_next(&server, SOCKEYE_EVENT_CONNECT);
+    NEED(send_all(fd, packet + FIRST, LEN - FIRST) == 0);
+    CHECK("the rest of such a frame is read too", server_next(&server, SOCKEYE_EVENT_MESSAGE).data_len > LEN - 100);
+    free(packet);
+    close(fd);
+    server_end(&server);
+}
+
 static void dynamic_namespaces(void)
 {
     struct server server = server_start();
@@ -265,6 +295,7 @@ static void bare_engine(void)
 int main(void)
 {
     handshakes();
+    frames_before_the_handshake_is_decided();
     dynamic_namespaces();
     accepted_but_gone();
     withdrawn();

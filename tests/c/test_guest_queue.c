@@ -157,9 +157,80 @@ static void nobody_drains(void)
     server_end(&server);
 }
 
+/* ---- clients that come and go -------------------------------------------------------------------------------------------------------- */
+
+#define PAIRS 40000
+#define PAIRS_SLOW 6000
+/* Three events for each pair of frames, of eight bytes each, in what a turn reads of one client, 256 KiB; and the queue's own bound. */
+#define EVENTS_MAX (3 * 4 * 65536 / 16 + 10)
+
+static sockeye_queue_metrics metrics_of(const struct server *server)
+{
+    sockeye_queue_metrics metrics;
+    memset(&metrics, 0, sizeof metrics);
+    metrics.size = sizeof metrics;
+    NEED(sockeye_queue_get_metrics(server->queue, &metrics) == SOCKEYE_OK);
+    return metrics;
+}
+
+/* A client that is in no namespace is held up too: else it could join and leave as long as it likes. */
+static void who_joins_and_leaves_is_held_up(void)
+{
+    static const unsigned char pair[] = {0x81, 0x82, 0, 0, 0, 0, '4', '0', 0x81, 0x82, 0, 0, 0, 0, '4', '1'};
+    sockeye_options options = default_options();
+    options.queue_events_max = 10;
+    struct server server = server_new(&options);
+    char answer[1024];
+    long pairs = is_slow() ? PAIRS_SLOW : PAIRS;
+    server_listen(&server);
+    int fd = ws_open(server.port, SIO_TARGET);
+    NEED(fd >= 0 && ws_recv(fd, answer, sizeof answer) > 0);
+    for (long i = 0; i < pairs; i++)
+        NEED(send_all(fd, pair, sizeof pair) == 0);
+    /* An engine that is not held up has read all of it by then; one that is slow passes. */
+    for (int64_t until = now_ms() + 1000; metrics_of(&server).events <= EVENTS_MAX && now_ms() < until;)
+        sleep_ms(20);
+    printf("  %llu events wait\n", (unsigned long long)metrics_of(&server).events);
+    CHECK("who joins and leaves all the time is held up", metrics_of(&server).events <= EVENTS_MAX);
+    close(fd);
+    NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
+}
+
+/* Questions about handshakes wait for the host as well. */
+static void handshakes_are_not_asked_about_without_end(void)
+{
+    sockeye_options options = default_options();
+    options.queue_events_max = 4;
+    options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
+    struct server server = server_new(&options);
+    char head[512];
+    int fds[5];
+    static const char request[] = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: test\r\n\r\n";
+    server_listen(&server);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = tcp_open(server.port);
+        NEED(fds[i] >= 0 && send_all(fds[i], request, sizeof request - 1) == 0);
+        for (int64_t until = now_ms() + PATIENCE_MS; metrics_of(&server).events <= (uint64_t)i && now_ms() < until;)
+            sleep_ms(1);
+    }
+    fds[4] = tcp_open(server.port);
+    NEED(fds[4] >= 0 && send_all(fds[4], request, sizeof request - 1) == 0);
+    GIVES("a handshake that the host cannot be asked about is refused", 503, http_head(fds[4], head, sizeof head));
+    for (int i = 0; i < 4; i++) {
+        sockeye_event event = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
+        NEED(sockeye_accept(server.engine, event.token, 0, NULL, 0) == SOCKEYE_OK);
+        GIVES("those before it are not", 200, http_head(fds[i], head, sizeof head));
+    }
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    server_end(&server);
+}
+
 int main(void)
 {
     two_threads_poll();
     nobody_drains();
+    who_joins_and_leaves_is_held_up();
+    handshakes_are_not_asked_about_without_end();
     return contract_report();
 }

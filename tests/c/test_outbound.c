@@ -354,6 +354,32 @@ static void polling_knows_all_of_it(void)
     server_end(&peer.server);
 }
 
+/* A poll that takes all that waits is as good a reason to tell as a write. */
+static void polling_is_told_when_a_poll_takes_it(void)
+{
+    sockeye_limits limits = limits_of(0, 0);
+    sockeye_options options = default_options();
+    char body[8192], target[128], sid[21] = "", data[4096];
+    struct peer peer;
+    limits.outbound_high_bytes = 2000;
+    limits.outbound_low_bytes = 100;
+    options.limits = &limits;
+    options.ping_interval_ms = 600000;
+    peer.server = server_new(&options);
+    server_listen(&peer.server);
+    NEED(http_request(peer.server.port, "GET", "/socket.io/?EIO=4&transport=polling", NULL, body, sizeof body) == 200);
+    NEED(sscanf(body, "0{\"sid\":\"%20[^\"]", sid) == 1);
+    snprintf(target, sizeof target, "/socket.io/?EIO=4&transport=polling&sid=%s", sid);
+    NEED(http_request(peer.server.port, "POST", target, "40", body, sizeof body) == 200);
+    peer.socket = server_next(&peer.server, SOCKEYE_EVENT_CONNECT).socket;
+    snprintf(data, sizeof data, "[\"%03000d\"]", 0);
+    NEED(emit(&peer, "fill", data) == SOCKEYE_OK);
+    server_next(&peer.server, SOCKEYE_EVENT_OUTBOUND_HIGH);
+    NEED(http_request(peer.server.port, "GET", target, NULL, body, sizeof body) == 200);
+    CHECK("OUTBOUND_LOW comes with the poll that takes all", server_next(&peer.server, SOCKEYE_EVENT_OUTBOUND_LOW).socket == peer.socket);
+    server_end(&peer.server);
+}
+
 /* ---- a slow reader among many ------------------------------------------------------------------------------------------------------- */
 
 #define CROWD_BUDGET 3000000
@@ -460,6 +486,7 @@ int main(void)
     time_and_priority();
     the_host_is_told_how_much_waits();
     polling_knows_all_of_it();
+    polling_is_told_when_a_poll_takes_it();
     a_slow_reader_costs_the_others_nothing();
     return contract_report();
 }

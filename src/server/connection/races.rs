@@ -2,8 +2,10 @@
 
 #[cfg(test)]
 mod tests {
+    use crate::server::emission::{Emission, Payload};
     use crate::server::event::*;
     use crate::server::testing::{Peer, server};
+    use crate::server::{Code, Flags, Target};
 
     #[test]
     fn who_leaves_while_the_host_disconnects_it_leaves_once() {
@@ -38,5 +40,41 @@ mod tests {
         assert_ne!(peer.socket("/").id, before);
         assert_eq!(server.count_sockets(), 1);
         assert!(peer.says("0").is_err(), "it is in the namespace now");
+    }
+
+    #[test]
+    fn a_broadcast_that_comes_too_late_for_the_end_of_all_is_none() {
+        let server = server(1000);
+        let mut peer = Peer::new(&server);
+        peer.says("0").unwrap();
+        server.close(0);
+        peer.turn(|_, cx| server.abandon_broadcasts(&server.mailboxes()[0], cx));
+        let payload = Payload::Parts { name_json: "\"e\"", args: "[]", attachments: &[] };
+        let emission = Emission { payload, volatile: false, compress: false, ack_timeout_ms: Some(60_000), wish: None };
+        let asked = server
+            .broadcast_with_acks(&server.root(), &Target::default(), &emission, 60_000, &mut peer.out)
+            .map_err(|error| error.code);
+        assert_eq!(asked, Err(Code::Closed));
+        assert_eq!(peer.events(), [EVENT_CONNECT], "and nothing tells of its end");
+    }
+
+    #[test]
+    fn a_session_in_no_namespace_is_held_up_as_others_are() {
+        let server = server(3);
+        let mut peer = Peer::new(&server);
+        assert!(!peer.connection.is_stalled(server.queue()));
+        peer.says("0").unwrap();
+        peer.says("1").unwrap();
+        peer.out.deliver(false);
+        assert!(peer.connection.is_stalled(server.queue()), "one that left");
+        assert!(Peer::new(&server).connection.is_stalled(server.queue()), "one that has yet to come");
+        peer.events();
+        assert!(!peer.connection.is_stalled(server.queue()));
+        let other = server.new_queue(3, 0).unwrap();
+        server.define("/other", Flags::default(), other).unwrap();
+        peer.says("0/other,").unwrap();
+        peer.says("1/other,").unwrap();
+        peer.out.deliver(false);
+        assert!(peer.connection.is_stalled(server.queue()), "one that left a namespace with a queue of its own");
     }
 }
