@@ -59,7 +59,9 @@ export interface Handshake {
 /** A cluster over Redis; the options of the official adapters, and the connection's. */
 export interface ClusterOptions {
   kind: "redis" | "sharded-redis" | "redis-streams" | "postgres";
-  url: string;
+  url?: string;
+  /** In place of `url`: some nodes of a Redis Cluster. */
+  nodes?: string[];
   [option: string]: any;
 }
 /** What `createAdapter` gives. */

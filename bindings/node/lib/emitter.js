@@ -78,7 +78,7 @@ class EmitterBroadcastOperator {
 
 class Emitter {
   /**
-   * @param client the adapter's options with `kind` (`redis` if there is none) and `url`; or a URL, or a client of the package `redis` or
+   * @param client the adapter's options with `kind` (`redis` if there is none) and `url` or `nodes`; or a URL, or a client of the package `redis` or
    *   `ioredis`, whose address is taken
    * @param opts the adapter's options, after a client or URL
    */
@@ -166,7 +166,8 @@ class Emitter {
 
 /** Whether that is an object of options, and no client. */
 function isOptions(value) {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype && typeof value.url === "string";
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return false;
+  return typeof value.url === "string" || Array.isArray(value.nodes);
 }
 
 module.exports = { Emitter };

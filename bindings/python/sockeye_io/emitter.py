@@ -79,18 +79,19 @@ def _ms(seconds: float) -> int:
 class Emitter:
     """Emits to the clients of a cluster's servers, sockeye's and official ones, over their broker.
 
-    `kind` and the further options are those of the servers' adapter, by their official names: `Emitter("redis://host", key="chat")`.
+    `kind` and the further options are those of the servers' adapter, by their official names: `Emitter("redis://host", key="chat")`, or, in
+    place of the URL, `nodes` of a Redis Cluster.
     Nothing but `flush` and `close` waits, so that it can be used in coroutines as well as in threads. What is emitted while the broker is
     not reached waits, up to `publishQueueBytes`; beyond that `EngineError` (`SOCKEYE_ERR_FULL`) is raised.
     """
 
-    def __init__(self, url: str, *, kind: str = "redis", json: Any = None, **options: Any) -> None:
+    def __init__(self, url: Optional[str] = None, *, kind: str = "redis", json: Any = None, **options: Any) -> None:
         self._lock = threading.Lock()
         # Held by who waits, so that nobody frees it meanwhile.
         self._waiting = threading.Lock()
         self._handle: Optional[c_void_p] = None
         self._encoder: Any = Encoder() if json is None else ModuleEncoder(json)
-        text = _json.dumps({"url": url, **options}).encode()
+        text = _json.dumps(options if url is None else {"url": url, **options}).encode()
         name, handle = kind.encode(), c_void_p()
         _ffi.check(_ffi.lib.sockeye_emitter_open(name, len(name), text, len(text), ctypes.byref(handle)))
         self._handle = handle

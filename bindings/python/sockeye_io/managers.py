@@ -8,19 +8,19 @@ from typing import Any, Optional
 class ClientManager:
     """An adapter of the engine's by its kind, and its options by their official names."""
 
-    def __init__(self, kind: str, url: str, **options: Any) -> None:
+    def __init__(self, kind: str, url: Optional[str], **options: Any) -> None:
         self.kind = kind
-        self.options: dict[str, Any] = {"url": url, **options}
+        self.options: dict[str, Any] = options if url is None else {"url": url, **options}
 
 
 class RedisManager(ClientManager):
     """A cluster over Redis, with official Node servers if there are some: the format is that of `@socket.io/redis-adapter`.
 
     `channel` is the prefix of the channels, which is called `key` there; the same on all servers. Further options are the engine's:
-    `requestsTimeout` (milliseconds), `sentinels`, `publishQueueBytes`.
+    `requestsTimeout` (milliseconds), `sentinels`, `publishQueueBytes`, and `nodes` of a Redis Cluster, with None in place of the URL.
     """
 
-    def __init__(self, url: str = "redis://localhost:6379/0", channel: Optional[str] = None, write_only: bool = False,
+    def __init__(self, url: Optional[str] = "redis://localhost:6379/0", channel: Optional[str] = None, write_only: bool = False,
                  logger: Any = None, **options: Any) -> None:  # fmt: skip
         if write_only:
             raise NotImplementedError("write_only: a program that is no server uses sockeye_io.Emitter(url)")

@@ -126,7 +126,9 @@ def test_what_is_wrong_is_named():
         with pytest.raises(EngineError) as raised:
             sockeye_io.Emitter(NOWHERE, **wrong)
         assert named in str(raised.value) and "s3cret" not in str(raised.value)
-    with sockeye_io.Emitter(NOWHERE) as emitter:
+    with pytest.raises(EngineError, match="url is missing"):
+        sockeye_io.Emitter()
+    with sockeye_io.Emitter(nodes=[NOWHERE], kind="redis-streams") as emitter:
         with pytest.raises(EngineError, match="reserved"):
             emitter.emit("connect")
         with pytest.raises(TypeError):
