@@ -13,7 +13,7 @@ use crate::cluster;
 ///
 /// `url`: `redis://[user:password@]host:port[/database]` or `redis+unix:///path`, of Redis 6 or newer, or Valkey; over TLS `rediss://`;
 /// `sentinels`: URLs of sentinels; `url` then has the master's name in place of a host: `redis://user:password@mymaster`;
-/// `nodes`: URLs of some nodes of a Redis Cluster, in place of `url`, for the kinds `redis` and `sharded-redis`;
+/// `nodes`: URLs of some nodes of a Redis Cluster, in place of `url`;
 /// `tls`: an object with `caFile` (the authorities that are trusted; by default those of the system), `certFile` and `keyFile` (what is shown
 /// to the broker), paths of files in PEM, which are read now;
 /// `requestsTimeout` (5000): patience for the answers of other servers, milliseconds;

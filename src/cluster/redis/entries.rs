@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Value};
+use redis::{Pipeline, RedisResult, Value};
 
 use crate::cluster::broker::{Entry, Heard, Member};
+use crate::cluster::outgoing::Publication;
 
 /// An entry with a namespace; what else is in a stream is somebody else's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,14 @@ pub struct Found<'a> {
     kind: &'a str,
     /// Heartbeats of version 0.2 have none.
     data: Option<&'a [u8]>,
+}
+
+/// Adds the command that adds an entry, to a stream that keeps so many, roughly.
+pub fn add(pipe: &mut Pipeline, publication: &Publication, max_len: u64) {
+    let Some(message) = &publication.message else { return };
+    let (local, command) = (&publication.local, pipe.cmd("XADD").arg(&message.channel));
+    command.arg("MAXLEN").arg("~").arg(max_len).arg("*").arg("uid").arg(&local.uid);
+    command.arg("nsp").arg(&*local.nsp).arg("type").arg(message.kind).arg("data").arg(&message.payload);
 }
 
 /// The id of a stream's last entry.

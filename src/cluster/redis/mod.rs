@@ -2,15 +2,17 @@
 //! answers. The crate `redis` speaks it: of the clients it is the one that the project of Redis keeps itself, and it knows clusters,
 //! sentinels and TLS besides.
 //!
-//! A broker is at a `place`, or at the `nodes` of a Redis Cluster, whose `slots` shards are; `streams` keeps messages in `entries`. `kinds` says which
-//! of these, in which format, each kind of adapter is.
+//! A broker is at a `place`, or at the `nodes` of a Redis Cluster, whose `masters` have slots; `slots` has the channels of shards there. `streams` keeps
+//! messages in `entries` of a `store`. `kinds` says which of these, in which format, each kind of adapter is.
 
 mod entries;
 pub mod kinds;
+mod masters;
 mod nodes;
 mod options;
 mod place;
 mod slots;
+mod store;
 mod streams;
 
 use std::sync::Arc;
@@ -18,18 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, Value};
+use redis::{AsyncConnectionConfig, Pipeline, PushInfo, PushKind, Value};
 
 use crate::cluster::broker::{self, Heard, Lost, Medium, Member, Subscription};
 use crate::cluster::outgoing::Publication;
 use crate::cluster::subscriptions::Change;
-use crate::server::{Code, Error};
 use nodes::Nodes;
-use options::Options;
-use place::Place;
+use place::{Place, Single};
 
-/// What streams, and emitters to shards, cannot do.
-const NODES_UNSUPPORTED: &str = "adapter.nodes: this build has not this over a Redis Cluster";
 /// A broker that does not answer for so long is lost.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,30 +60,19 @@ pub struct Link {
 }
 
 impl Broker {
-    /// Reads where it is.
-    pub fn new(options: &Options) -> Result<Broker, Error> {
-        Ok(Broker { place: Place::new(options)?, commands: &PLAIN })
+    /// With the commands that all nodes of a cluster obey alike.
+    pub fn plain(place: Place) -> Broker {
+        Broker { place, commands: &PLAIN }
     }
 
-    /// Reads where it is, which must be one place, since what is said to the nodes of a cluster would be for one of them each.
-    pub fn at_one_place(options: &Options, sharded: bool) -> Result<Broker, Error> {
-        if !options.nodes.is_empty() {
-            return Err(Error::new(Code::Unsupported, NODES_UNSUPPORTED));
-        }
-        Ok(Broker { place: Place::new(options)?, commands: if sharded { &SHARDED } else { &PLAIN } })
+    /// With the commands of shards, which all are at this one place.
+    pub fn sharded(place: Single) -> Broker {
+        Broker { place: Place::Single(place), commands: &SHARDED }
     }
 
-    /// A client of the broker at the one place where it is now.
-    pub async fn client(&mut self) -> Result<Client, String> {
-        match &mut self.place {
-            Place::Fixed(info) => Client::open((**info).clone()).map_err(text_of),
-            // They are asked each time.
-            Place::Master(sentinels) => {
-                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
-                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)
-            }
-            Place::Nodes(_) => Err(NODES_UNSUPPORTED.to_owned()),
-        }
+    /// Where it is.
+    pub fn place(&mut self) -> &mut Place {
+        &mut self.place
     }
 }
 
@@ -95,40 +82,51 @@ impl broker::Broker for Broker {
     async fn connect(&mut self, member: &Arc<dyn Member>) -> Result<Link, String> {
         let broken = Arc::new(AtomicBool::new(false));
         let (member, is_broken) = (member.clone(), broken.clone());
-        // The connection reads on when this returns, so that a busy server holds the broker back, and keeps nothing in between.
-        let push = move |info: PushInfo| -> Result<(), redis::aio::SendError> {
+        let config = config(move |info| {
             if info.kind == PushKind::Disconnection {
                 is_broken.store(true, Ordering::Release);
                 member.outgoing().wake.notify_one();
             } else {
                 pushed(&*member, &info);
             }
-            Ok(())
-        };
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT))
-            .set_push_sender(push);
+        });
         let commands = self.commands;
-        if let Place::Nodes(seeds) = &mut self.place {
-            let (nodes, connection) = Nodes::connect(seeds, &config).await?;
-            return Ok(Link { connection, commands, broken, nodes: Some(nodes) });
+        match &mut self.place {
+            Place::Nodes(seeds) => {
+                let (nodes, connection) = Nodes::connect(seeds, &config).await?;
+                Ok(Link { connection, commands, broken, nodes: Some(nodes) })
+            }
+            Place::Single(place) => {
+                let client = place.client().await?;
+                let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
+                Ok(Link { connection, commands, broken, nodes: None })
+            }
         }
-        let client = self.client().await?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text_of)?;
-        Ok(Link { connection, commands, broken, nodes: None })
     }
+}
+
+/// How connections are made on which something comes between answers. They read on when `push` returns, so that a busy server holds the
+/// broker back, and keeps nothing in between.
+fn config(push: impl Fn(PushInfo) + Send + Sync + 'static) -> AsyncConnectionConfig {
+    let push = move |info: PushInfo| -> Result<(), redis::aio::SendError> {
+        push(info);
+        Ok(())
+    };
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_push_sender(push)
 }
 
 impl Link {
     /// The connection, for what is asked beside publishing.
-    pub fn connection(&mut self) -> &mut MultiplexedConnection {
-        &mut self.connection
+    pub fn connection(&self) -> &MultiplexedConnection {
+        &self.connection
     }
 
     /// Adds the commands of a publication: one that publishes it, if there is a message, and one that counts, if that is wanted. The payload is
     /// copied, and given up: with the copies that the client makes, a large answer would have memory thrice.
-    pub fn add_to(&self, pipe: &mut Pipeline, publication: &mut Publication) {
+    fn add_to(&self, pipe: &mut Pipeline, publication: &mut Publication) {
         if let Some(message) = &mut publication.message {
             let payload = std::mem::take(&mut message.payload);
             pipe.cmd(self.commands.publish).arg(&message.channel).arg(&payload);
@@ -163,7 +161,7 @@ impl Link {
     }
 
     /// The answers to commands.
-    pub async fn exchange(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, String> {
+    async fn exchange(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, String> {
         pipe.query_async(&mut self.connection).await.map_err(text_of)
     }
 }

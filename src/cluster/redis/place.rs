@@ -12,6 +12,7 @@ use redis::{
 
 use super::nodes::Seeds;
 use super::options::Options;
+use super::{ANSWER_TIMEOUT, text_of};
 use crate::cluster::options::Tls;
 use crate::server::{Code, Error};
 
@@ -23,12 +24,31 @@ const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// Where Redis is.
 pub enum Place {
+    Single(Single),
+    /// At the masters of a cluster, which any of these nodes tells.
+    Nodes(Seeds),
+}
+
+/// One place.
+pub enum Single {
     /// At an address.
     Fixed(Box<ConnectionInfo>),
     /// Where sentinels say.
     Master(Box<SentinelClient>),
-    /// At the masters of a cluster, which any of these nodes tells.
-    Nodes(Seeds),
+}
+
+impl Single {
+    /// A client of the broker where it is now.
+    pub async fn client(&mut self) -> Result<Client, String> {
+        match self {
+            Single::Fixed(info) => Client::open((**info).clone()).map_err(text_of),
+            // They are asked each time.
+            Single::Master(sentinels) => {
+                let asked = tokio::time::timeout(ANSWER_TIMEOUT, sentinels.async_get_client()).await;
+                asked.map_err(|_| "the sentinels do not answer".to_owned())?.map_err(text_of)
+            }
+        }
+    }
 }
 
 impl Place {
@@ -50,9 +70,9 @@ impl Place {
         let info = read_url(&options.url, "url", &certificates)?;
         let sentinels = read(&options.sentinels, "sentinels")?;
         if sentinels.is_empty() {
-            return Ok(Place::Fixed(Box::new(info)));
+            return Ok(Place::Single(Single::Fixed(Box::new(info))));
         }
-        master(&info, &sentinels, certificates).map(|client| Place::Master(Box::new(client)))
+        master(&info, &sentinels, certificates).map(|client| Place::Single(Single::Master(Box::new(client))))
     }
 }
 

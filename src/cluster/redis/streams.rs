@@ -1,5 +1,5 @@
-//! Redis as a broker that keeps messages: entries are added to streams beside what is published, and read from where reading ended, over a
-//! connection of its own for each stream. So nothing is lost that Redis kept while the connection was, in either direction: what had been sent
+//! Redis as a broker that keeps messages: entries are added to streams beside what another broker over Redis passes on, and read from where
+//! reading ended, over a connection of its own for each stream. So nothing is lost that Redis kept while the connection was, in either direction: what had been sent
 //! when a connection broke is looked for in the stream, and sent again if it is not there.
 
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, Value};
+use redis::{AsyncConnectionConfig, RedisResult, Value};
 use tokio::task::AbortHandle;
 
 use super::entries::{self, Found};
+use super::masters::{ATTEMPT_PAUSE, is_moving};
 use super::options::StreamsOptions;
-use super::{ANSWER_TIMEOUT, Broker, Link, subscribers, text_of};
+use super::store::{Keeper, Source, Store};
+use super::{ANSWER_TIMEOUT, text_of};
 use crate::cluster::broker::{self, Lost, Medium, Member, Subscription};
 use crate::cluster::outgoing::Publication;
 use crate::cluster::peers::EMITTER;
@@ -41,52 +43,53 @@ struct Kept {
     doubtful: Vec<Publication>,
 }
 
-/// Redis and its streams.
-pub struct StreamsBroker {
-    redis: Broker,
+/// A broker, and its streams.
+pub struct StreamsBroker<B> {
+    broker: B,
     reading: Reading,
     kept: Arc<Mutex<Kept>>,
 }
 
-impl StreamsBroker {
-    /// Over this Redis.
-    pub fn new(redis: Broker, options: &StreamsOptions) -> StreamsBroker {
+impl<B: Keeper> StreamsBroker<B> {
+    /// Beside what this broker passes on.
+    pub fn new(broker: B, options: &StreamsOptions) -> StreamsBroker<B> {
         let StreamsOptions { max_len, read_count, block_time_ms, .. } = *options;
-        StreamsBroker { redis, reading: Reading { max_len, read_count, block_time_ms }, kept: Arc::default() }
+        StreamsBroker { broker, reading: Reading { max_len, read_count, block_time_ms }, kept: Arc::default() }
     }
 }
 
-impl broker::Broker for StreamsBroker {
-    type Link = StreamsLink;
+impl<B: Keeper> broker::Broker for StreamsBroker<B> {
+    type Link = StreamsLink<B::Link>;
 
-    async fn connect(&mut self, member: &Arc<dyn Member>) -> Result<StreamsLink, String> {
-        let (link, client) = (self.redis.connect(member).await?, self.redis.client().await?);
+    async fn connect(&mut self, member: &Arc<dyn Member>) -> Result<StreamsLink<B::Link>, String> {
+        let link = self.broker.connect(member).await?;
+        let store = self.broker.store(&link, member).await?;
         let (member, kept, reading) = (member.clone(), self.kept.clone(), self.reading);
-        let mut link = StreamsLink { link, client, member, kept, reading, readers: HashMap::new() };
+        let mut link = StreamsLink { link, store, member, kept, reading, readers: HashMap::new() };
         link.settle().await?;
         Ok(link)
     }
 }
 
 /// A connection, and one more for each stream.
-pub struct StreamsLink {
-    link: Link,
-    client: Client,
+pub struct StreamsLink<L> {
+    link: L,
+    store: Store,
     member: Arc<dyn Member>,
     kept: Arc<Mutex<Kept>>,
     reading: Reading,
     readers: HashMap<String, AbortHandle>,
 }
 
-impl Drop for StreamsLink {
+impl<L> Drop for StreamsLink<L> {
     fn drop(&mut self) {
         self.readers.values().for_each(AbortHandle::abort);
     }
 }
 
-impl broker::Link for StreamsLink {
+impl<L: broker::Link> broker::Link for StreamsLink<L> {
     fn is_broken(&self) -> bool {
-        self.link.is_broken() || self.readers.values().any(AbortHandle::is_finished)
+        self.link.is_broken() || self.store.is_broken() || self.readers.values().any(AbortHandle::is_finished)
     }
 
     async fn change(&mut self, changes: Vec<Change>) -> Result<(), String> {
@@ -100,39 +103,56 @@ impl broker::Link for StreamsLink {
                 other => others.push(other),
             }
         }
-        self.link.change(others).await
+        match others.is_empty() {
+            true => Ok(()),
+            false => self.link.change(others).await,
+        }
     }
 
-    async fn publish(&mut self, mut batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
-        match self.send(&mut batch).await {
-            Ok(counts) => Ok(counts),
-            Err(reason) => {
-                let (doubtful, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(can_be_found);
-                self.kept.lock().doubtful = doubtful;
-                Err(Lost::in_batch(&others, reason))
-            }
+    async fn publish(&mut self, batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
+        // The two are read by different connections, so that they have no order among each other.
+        let (mut entries, mut others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_entry);
+        if let Err(reason) = self.add(&mut entries).await {
+            let (doubtful, lost): (Vec<_>, Vec<_>) = entries.into_iter().partition(can_be_found);
+            self.kept.lock().doubtful = doubtful;
+            others.extend(lost);
+            return Err(Lost::in_batch(&others, reason));
+        }
+        match others.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.link.publish(others).await,
         }
     }
 
     async fn ping(&mut self) -> Result<(), String> {
+        self.store.ping().await?;
         self.link.ping().await
     }
 }
 
-/// Whether it can be told later if it is in the stream: entries of emitters all bear the same name.
-fn can_be_found(publication: &Publication) -> bool {
-    publication.local.uid != EMITTER && publication.message.as_ref().is_some_and(|message| message.stored)
+fn is_entry(publication: &Publication) -> bool {
+    publication.message.as_ref().is_some_and(|message| message.stored)
 }
 
-impl StreamsLink {
+/// Whether it can be told later if an entry is in the stream: those of emitters all bear the same name.
+fn can_be_found(entry: &Publication) -> bool {
+    entry.local.uid != EMITTER
+}
+
+/// The stream of an entry.
+fn stream_of(entry: &Publication) -> &str {
+    entry.message.as_ref().map_or("", |message| &message.channel)
+}
+
+impl<L: broker::Link> StreamsLink<L> {
     /// Reads a stream from where reading ended, or from its end.
     async fn read(&mut self, stream: String) -> Result<(), String> {
         let patience = Duration::from_millis(self.reading.block_time_ms.into()) + ANSWER_TIMEOUT;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(ANSWER_TIMEOUT))
             .set_response_timeout(Some(patience));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting.await.map_err(text_of)?;
+        let source = self.store.source();
+        let mut connection = source.open(&stream, &config).await?;
         let known = self.kept.lock().read.get(&stream).cloned();
         let offset = match known {
             Some(offset) => offset,
@@ -144,49 +164,19 @@ impl StreamsLink {
         };
         self.kept.lock().read.insert(stream.clone(), offset.clone());
         let (member, kept, reading) = (self.member.clone(), self.kept.clone(), self.reading);
-        let task = tokio::spawn(read_on(connection, stream.clone(), offset, reading, member, kept));
+        let reader = Reader { stream: stream.clone(), source, config, reading, member, kept };
+        let task = tokio::spawn(reader.run(connection, offset));
         self.readers.insert(stream, task.abort_handle());
         Ok(())
-    }
-
-    /// Publishes, and adds to streams; the numbers of subscribers that were asked for, in order.
-    async fn send(&mut self, batch: &mut [Publication]) -> Result<Vec<usize>, String> {
-        let mut pipe = Pipeline::new();
-        for publication in batch.iter_mut() {
-            match &publication.message {
-                Some(message) if message.stored => {
-                    let (local, command) = (&publication.local, pipe.cmd("XADD").arg(&message.channel));
-                    command.arg("MAXLEN").arg("~").arg(self.reading.max_len).arg("*").arg("uid").arg(&local.uid);
-                    command.arg("nsp").arg(&*local.nsp).arg("type").arg(message.kind).arg("data").arg(&message.payload);
-                }
-                _ => self.link.add_to(&mut pipe, publication),
-            }
-        }
-        let answers = self.link.exchange(&pipe).await?;
-        let (mut answers, mut counts, mut kept) = (answers.iter(), Vec::new(), self.kept.lock());
-        for publication in batch {
-            if let Some(message) = &publication.message
-                && let Some(Value::BulkString(id)) = answers.next()
-                && message.stored
-            {
-                kept.added.insert(message.channel.clone(), String::from_utf8_lossy(id).into_owned());
-            }
-            if publication.count_for.is_some() {
-                counts.push(answers.next().map_or(0, subscribers));
-            }
-        }
-        Ok(counts)
     }
 
     /// Sends what was not confirmed again, as far as it is not in the streams. One connection keeps its order, so that what is there of a
     /// stream is the beginning of what was sent.
     async fn settle(&mut self) -> Result<(), String> {
         let mut doubtful = std::mem::take(&mut self.kept.lock().doubtful);
-        let names = |one: &Publication| one.message.as_ref().map(|message| message.channel.clone());
-        let streams: HashSet<String> = doubtful.iter().filter_map(names).collect();
-        let done = self.drop_added(&streams, &mut doubtful).await;
-        let done = match done {
-            Ok(()) if !doubtful.is_empty() => self.send(&mut doubtful).await.map(drop),
+        let streams: HashSet<String> = doubtful.iter().map(|entry| stream_of(entry).to_owned()).collect();
+        let done = match self.drop_added(&streams, &mut doubtful).await {
+            Ok(()) => self.add(&mut doubtful).await,
             other => other,
         };
         if done.is_err() {
@@ -195,20 +185,36 @@ impl StreamsLink {
         done
     }
 
+    /// Adds entries to their streams. What is left after an error may be there, or not.
+    async fn add(&mut self, entries: &mut Vec<Publication>) -> Result<(), String> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let commands: Vec<(&str, &Publication)> = entries.iter().map(|entry| (stream_of(entry), entry)).collect();
+        let (mut answers, max_len) = (vec![None; commands.len()], self.reading.max_len);
+        let done = self.store.send(&commands, |pipe, _, entry| entries::add(pipe, entry, max_len), &mut answers).await;
+        let mut kept = self.kept.lock();
+        for ((stream, _), answer) in commands.iter().zip(&answers) {
+            if let Some(Value::BulkString(id)) = answer {
+                kept.added.insert((*stream).to_owned(), String::from_utf8_lossy(id).into_owned());
+            }
+        }
+        let mut answers = answers.iter();
+        entries.retain(|_| answers.next().is_some_and(Option::is_none));
+        done
+    }
+
     /// Leaves out what is in these streams.
     async fn drop_added(&mut self, streams: &HashSet<String>, doubtful: &mut Vec<Publication>) -> Result<(), String> {
         for stream in streams {
             let known = self.kept.lock().added.get(stream).cloned();
             let Some(mut after) = known else { continue };
+            let mut connection = self.store.at(stream).await?;
             loop {
-                let connection: &mut MultiplexedConnection = self.link.connection();
-                let page = entries::after(connection, stream, &after, LOOK_COUNT).await.map_err(text_of)?;
+                let page = entries::after(&mut connection, stream, &after, LOOK_COUNT).await.map_err(text_of)?;
                 let found: Vec<Found<'_>> = entries::of_range(&page);
                 for entry in &found {
-                    let is_ours = |one: &Publication| {
-                        one.local.uid == entry.uid
-                            && one.message.as_ref().is_some_and(|message| message.channel == *stream)
-                    };
+                    let is_ours = |one: &Publication| one.local.uid == entry.uid && stream_of(one) == stream;
                     if let Some(at) = doubtful.iter().position(is_ours) {
                         doubtful.remove(at);
                         self.kept.lock().added.insert(stream.clone(), entry.id.to_owned());
@@ -224,27 +230,49 @@ impl StreamsLink {
     }
 }
 
-/// Reads a stream until its connection breaks.
-async fn read_on(
-    mut connection: MultiplexedConnection,
+/// Who reads a stream.
+struct Reader {
     stream: String,
-    mut offset: String,
+    source: Source,
+    config: AsyncConnectionConfig,
     reading: Reading,
     member: Arc<dyn Member>,
     kept: Arc<Mutex<Kept>>,
-) {
-    loop {
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(reading.read_count).arg("BLOCK").arg(reading.block_time_ms);
-        command.arg("STREAMS").arg(&stream).arg(&offset);
-        let Ok(answer) = command.query_async::<Value>(&mut connection).await else { break };
-        for entry in entries::of_read(&answer) {
-            entries::give(&*member, &stream, &entry);
-            entry.id.clone_into(&mut offset);
+}
+
+impl Reader {
+    /// Reads until the connection breaks.
+    async fn run(self, mut connection: MultiplexedConnection, mut offset: String) {
+        loop {
+            let answer = self.ask(&mut connection, &offset).await;
+            match answer {
+                Ok(answer) => {
+                    for entry in entries::of_read(&answer) {
+                        entries::give(&*self.member, &self.stream, &entry);
+                        entry.id.clone_into(&mut offset);
+                    }
+                    self.kept.lock().read.insert(self.stream.clone(), offset.clone());
+                }
+                // It goes on where the stream is now.
+                Err(error) if is_moving(&error) => {
+                    tokio::time::sleep(ATTEMPT_PAUSE).await;
+                    match self.source.open(&self.stream, &self.config).await {
+                        Ok(other) => connection = other,
+                        Err(_) => break,
+                    }
+                }
+                Err(_) => break,
+            }
         }
-        kept.lock().read.insert(stream.clone(), offset.clone());
+        // The link looks whether its readers are there.
+        drop(connection);
+        self.member.outgoing().wake.notify_one();
     }
-    // The link looks whether its readers are there.
-    drop(connection);
-    member.outgoing().wake.notify_one();
+
+    /// What comes after an entry, which is waited for.
+    async fn ask(&self, connection: &mut MultiplexedConnection, offset: &str) -> RedisResult<Value> {
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(self.reading.read_count).arg("BLOCK").arg(self.reading.block_time_ms);
+        command.arg("STREAMS").arg(&self.stream).arg(offset).query_async(connection).await
+    }
 }

@@ -12,9 +12,10 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { createClient } from "redis";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
-import { ROOT, startProgram, startTestbed } from "./support/process.js";
+import { together } from "./support/cluster.js";
 import { endAll, startPostgres } from "./support/postgres.js";
-import { killAll, shardSubscribers, startKeepingRedis, startRedis } from "./support/redis.js";
+import { ROOT, startProgram, startTestbed } from "./support/process.js";
+import { killAll, RedisCluster, shardSubscribers, startKeepingRedis, startRedis } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
 const BINDING = path.join(ROOT, "bindings/node");
@@ -178,6 +179,40 @@ for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluste
     await other.close();
     await eventually(() => saw.every((events) => events.length === 1));
     opened.forEach((each) => each.closeAll());
+  });
+});
+
+describe("an emitter at the masters of a Redis Cluster", () => {
+  let cluster;
+  before(async () => (cluster = await RedisCluster.start()));
+  after(async () => {
+    await Promise.all(cluster?.nodes.map((node) => node.kill()) ?? []);
+    await cluster?.remove();
+  });
+
+  for (const kind of ["redis", "sharded-redis", "redis-streams"]) test(`speaks over ${kind}`, async () => {
+    const options = { nodes: cluster.urls, ...(kind === "redis-streams" ? { streamCount: 5 } : {}) };
+    const servers = await Promise.all([0, 1].map(() => startTestbed({ ADAPTER: kind, ADAPTER_OPTIONS: JSON.stringify(options) })));
+    const opened = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
+    let emitter;
+    try {
+      emitter = new Emitter({ kind, ...options });
+      await together(servers);
+      for (const nsp of ["/", "/custom"]) {
+        const saw = await Promise.all(opened.map(async (each) => record(await each.connect(nsp))));
+        emitter.of(nsp).emit("all", bytes(1));
+        emitter.of(nsp).to("nobody").emit("none");
+        emitter.of(nsp).except("nobody").emit("all", 2);
+        await eventually(() => saw.every((events) => events.length === 2));
+        saw.forEach((events) => assert.deepEqual(events, [["all", bytes(1)], ["all", 2]]));
+      }
+      await emitter.flush();
+      assert.deepEqual([emitter.state.published, emitter.state.unconfirmed], [6, 0]);
+    } finally {
+      await emitter?.close();
+      opened.forEach((each) => each.closeAll());
+      await Promise.all(servers.map((server) => server.stop()));
+    }
   });
 });
 

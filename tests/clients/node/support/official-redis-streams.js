@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createAdapter } from "@socket.io/redis-streams-adapter";
-import { createClient } from "redis";
+
+import { connect } from "./redis-client.js";
 
 /**
  * The adapter asks for what comes after the end of a stream, again and again, until it has read something; what is added between two of these
@@ -23,11 +24,8 @@ function watchReaders(client, unread) {
 }
 
 /** Connects; the adapter, which reads its streams already, and what ends its connection. */
-export async function open({ REDIS_URL, ADAPTER_PREFIX = "socket.io", ADAPTER_OPTIONS }) {
-  const client = createClient({ url: REDIS_URL });
-  // The tests kill the broker; the client connects again by itself.
-  client.on("error", () => {});
-  await client.connect();
+export async function open({ ADAPTER_PREFIX = "socket.io", ADAPTER_OPTIONS, ...env }) {
+  const client = await connect(env);
   const more = JSON.parse(ADAPTER_OPTIONS ?? "{}");
   const { streamName = ADAPTER_PREFIX, streamCount = 1 } = more;
   const unread = new Set(streamCount === 1 ? [streamName] : Array.from({ length: streamCount }, (_, number) => `${streamName}-${number}`));

@@ -3,15 +3,25 @@ import { readFileSync } from "node:fs";
 
 import { createClient, createCluster } from "redis";
 
-/** A connected client, and another like it; of a Redis Cluster, if `REDIS_URL` has several URLs with commas. */
-export async function connectTwice({ REDIS_URL, REDIS_CA }) {
+/** A client; of a Redis Cluster, if `REDIS_URL` has several URLs with commas. */
+function make({ REDIS_URL, REDIS_CA }) {
   const urls = REDIS_URL.split(",");
   const tls = REDIS_CA ? { socket: { tls: true, ca: readFileSync(REDIS_CA) } } : {};
-  const one = urls.length > 1 ? createCluster({ rootNodes: urls.map((url) => ({ url })) }) : createClient({ url: REDIS_URL, ...tls });
-  const other = one.duplicate();
+  return urls.length > 1 ? createCluster({ rootNodes: urls.map((url) => ({ url })) }) : createClient({ url: REDIS_URL, ...tls });
+}
+
+async function connected(client) {
   // The tests kill the broker; the client connects again by itself.
-  one.on("error", () => {});
-  other.on("error", () => {});
-  await Promise.all([one.connect(), other.connect()]);
-  return [one, other];
+  client.on("error", () => {});
+  await client.connect();
+  return client;
+}
+
+/** A connected client. */
+export const connect = (env) => connected(make(env));
+
+/** A connected client, and another like it. */
+export async function connectTwice(env) {
+  const one = make(env);
+  return Promise.all([connected(one), connected(one.duplicate())]);
 }

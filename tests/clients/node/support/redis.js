@@ -162,12 +162,15 @@ export class RedisCluster {
     return eventually(async () => (await Promise.all(this.nodes.map(knows))).every(Boolean), START_TIMEOUT_MS);
   }
 
-  /** Gives a slot, which has no keys, to another master. */
-  async move(slot, from, to) {
+  /** Gives a slot with its keys to another master; `between` runs when the keys have moved and the slot has not yet. */
+  async move(slot, from, to, between = () => {}) {
     const id = async (node) => (await node.ask("CLUSTER MYID")).split("\r\n")[1];
     const [fromId, toId] = [await id(from), await id(to)];
     await to.ask(`CLUSTER SETSLOT ${slot} IMPORTING ${fromId}`);
     await from.ask(`CLUSTER SETSLOT ${slot} MIGRATING ${toId}`);
+    const keys = (await from.ask(`CLUSTER GETKEYSINSLOT ${slot} 100`)).split("\r\n").filter((_, line) => line !== 0 && line % 2 === 0);
+    for (const key of keys) await from.ask(`MIGRATE 127.0.0.1 ${to.port} ${key} 0 5000`);
+    await between();
     for (const node of [to, from, ...this.nodes.filter((each) => each !== to && each !== from)]) {
       await node.ask(`CLUSTER SETSLOT ${slot} NODE ${toId}`);
     }
