@@ -43,10 +43,19 @@ pub async fn after(connection: &mut MultiplexedConnection, stream: &str, id: &st
     command.arg(stream).arg(next_id(id)).arg("+").arg("COUNT").arg(count).query_async(connection).await
 }
 
+/// Whether an id comes before another.
+pub fn is_before(id: &str, other: &str) -> bool {
+    parts(id) < parts(other)
+}
+
+fn parts(id: &str) -> (u64, u64) {
+    let (ms, seq) = id.split_once('-').unwrap_or((id, "0"));
+    (ms.parse().unwrap_or(0), seq.parse().unwrap_or(0))
+}
+
 /// The id after one. Redis before 6.2 knows no ranges without their ends.
 fn next_id(id: &str) -> String {
-    let (ms, seq) = id.split_once('-').unwrap_or((id, "0"));
-    let (ms, seq): (u64, u64) = (ms.parse().unwrap_or(0), seq.parse().unwrap_or(0));
+    let (ms, seq) = parts(id);
     match seq.checked_add(1) {
         Some(seq) => format!("{ms}-{seq}"),
         None => format!("{}-0", ms.saturating_add(1)),
@@ -142,6 +151,7 @@ mod tests {
 
     #[test]
     fn ids_are_followed_by_the_next() {
+        assert!(is_before("5-7", "5-10") && is_before("9-1", "10-0") && !is_before("5-7", "5-7"));
         assert_eq!(next_id("5-7"), "5-8");
         assert_eq!(next_id("0-0"), "0-1");
         assert_eq!(next_id(&format!("5-{}", u64::MAX)), "6-0");

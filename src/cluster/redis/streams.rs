@@ -145,7 +145,8 @@ fn stream_of(entry: &Publication) -> &str {
 }
 
 impl<L: broker::Link> StreamsLink<L> {
-    /// Reads a stream from where reading ended, or from its end.
+    /// Reads a stream from where reading ended, or from its end. A stream whose end comes before that has begun anew, or is a replica's that had
+    /// not heard of all and has another clock: what comes to it may have smaller ids.
     async fn read(&mut self, stream: String) -> Result<(), String> {
         let patience = Duration::from_millis(self.reading.block_time_ms.into()) + ANSWER_TIMEOUT;
         let config = AsyncConnectionConfig::new()
@@ -153,16 +154,20 @@ impl<L: broker::Link> StreamsLink<L> {
             .set_response_timeout(Some(patience));
         let source = self.store.source();
         let mut connection = source.open(&stream, &config).await?;
-        let known = self.kept.lock().read.get(&stream).cloned();
-        let offset = match known {
-            Some(offset) => offset,
-            None => {
-                let last = entries::last_id(&mut connection, &stream).await.map_err(text_of)?;
-                self.kept.lock().added.insert(stream.clone(), last.clone());
-                last
-            }
+        let last = entries::last_id(&mut connection, &stream).await.map_err(text_of)?;
+        let offset = {
+            let mut kept = self.kept.lock();
+            let offset = match kept.read.get(&stream) {
+                Some(known) if !entries::is_before(&last, known) => known.clone(),
+                Some(_) => last,
+                None => {
+                    kept.added.insert(stream.clone(), last.clone());
+                    last
+                }
+            };
+            kept.read.insert(stream.clone(), offset.clone());
+            offset
         };
-        self.kept.lock().read.insert(stream.clone(), offset.clone());
         let (member, kept, reading) = (self.member.clone(), self.kept.clone(), self.reading);
         let reader = Reader { stream: stream.clone(), source, config, reading, member, kept };
         let task = tokio::spawn(reader.run(connection, offset));

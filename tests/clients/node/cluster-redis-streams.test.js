@@ -170,4 +170,19 @@ describe("when the broker of streams is not well", () => {
       assert.deepEqual(saw[1], saw[0]);
     }, { namespaces });
   });
+
+  test("a stream that begins anew, with smaller ids, is read from its beginning", async () => {
+    const own = await startRedis();
+    const env = { ...environment()(), REDIS_URL: own.url };
+    await withServers([env, env], async (a, b) => {
+      const saw = [a, b].map(record);
+      const data = '{"packet":{"type":2,"data":["later"]},"opts":{"rooms":[],"except":[],"flags":{}}}';
+      await own.ask(`XADD socket.io ${Date.now() + 3_600_000}-0 uid u nsp / type 3 data '${data}'`);
+      await received(saw, [[["later"]], [["later"]]]);
+      await own.kill();
+      await own.start();
+      await cmd(a, "emit", { event: "anew" });
+      await received(saw, [[["later"], ["anew"]], [["later"], ["anew"]]]);
+    }, { namespaces });
+  });
 });
