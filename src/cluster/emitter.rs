@@ -206,9 +206,12 @@ impl Emitter {
 
     /// Takes no more, and publishes what waits, in so much time at most. False if it is closing already.
     pub fn close(&self, grace: Duration) -> bool {
-        if self.station.state.lock().grace.replace(grace).is_some() {
+        let mut state = self.station.state.lock();
+        if state.grace.is_some() {
             return false;
         }
+        state.grace = Some(grace);
+        drop(state);
         self.station.outgoing.close();
         true
     }
