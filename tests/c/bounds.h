@@ -130,6 +130,15 @@ static inline sockeye_metrics counts(const struct server *server)
     return metrics;
 }
 
+/* Whether the server has so many connections before long: that one has closed takes it a moment to notice. */
+static inline int connections_become(const struct server *server, uint64_t wanted)
+{
+    int64_t deadline = now_ms() + PATIENCE_MS;
+    while (counts(server).connections != wanted && now_ms() < deadline)
+        sleep_ms(5);
+    return counts(server).connections == wanted;
+}
+
 /* A session on polling; its id. */
 static inline void polling_open(uint16_t port, char sid[21])
 {

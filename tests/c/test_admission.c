@@ -160,7 +160,7 @@ static void accepted_but_gone(void)
         sockeye_result result = sockeye_accept(server.engine, event.token, 7, NULL, 0);
         accepted += result == SOCKEYE_OK;
         other += result != SOCKEYE_OK && result != SOCKEYE_ERR_STALE;
-        while (result == SOCKEYE_OK && sockeye_queue_poll(server.queue, &event, sizeof event, 1, 1000) == 1) {
+        while (result == SOCKEYE_OK && sockeye_queue_poll(server.queue, &event, sizeof event, 1, PATIENCE_MS) == 1) {
             connected += event.kind == SOCKEYE_EVENT_CONNECT;
             disconnected += event.kind == SOCKEYE_EVENT_DISCONNECT && event.user == 7;
             if (event.kind == SOCKEYE_EVENT_DISCONNECT)
@@ -183,12 +183,9 @@ static void withdrawn(void)
 {
     sockeye_options options = default_options();
     options.flags = SOCKEYE_OPT_ALLOW_REQUEST;
-    options.connect_timeout_ms = 100;
     struct server server = server_new(&options);
     sockeye_nsp_options ask = nsp_options_of(SOCKEYE_NSP_AUTHORIZE, NULL), ask_first = nsp_options_of(SOCKEYE_NSP_ASK, NULL);
     sockeye_nsp nsp = 0, pattern = 0;
-    NEED(sockeye_namespace(server.engine, "/", 1, &ask, &nsp) == SOCKEYE_OK);
-    NEED(sockeye_namespace_pattern(server.engine, "^/game-", 7, &ask_first, &pattern) == SOCKEYE_OK);
     server_listen(&server);
     close(http_begin(server.port, POLLING));
     sockeye_event asked = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST);
@@ -196,7 +193,11 @@ static void withdrawn(void)
     sockeye_event event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);
     CHECK("WITHDRAWN tells that a peer went before its handshake was decided", event.token == token && event.status == SOCKEYE_ERR_GONE);
     GIVES("deciding is stale then", SOCKEYE_ERR_STALE, sockeye_accept(server.engine, token, 0, NULL, 0));
+    server_end(&server);
 
+    options.connect_timeout_ms = 100;
+    server = server_new(&options);
+    server_listen(&server);
     int fd = http_begin(server.port, POLLING);
     token = server_next(&server, SOCKEYE_EVENT_HTTP_REQUEST).token;
     event = server_next(&server, SOCKEYE_EVENT_WITHDRAWN);

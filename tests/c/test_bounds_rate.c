@@ -2,7 +2,8 @@
  * heartbeat. */
 #include "client.h"
 
-#define PER_SECOND 50
+/* What is held back comes so late that a loaded machine does all else before. */
+#define PER_SECOND 20
 #define BURST 10
 #define COUNT 40
 
@@ -142,6 +143,7 @@ static void polling_is_delayed(void)
     close(tcp);
     tcp = tcp_open(server.port);
     post_begin(tcp, target, numbered_body(COUNT));
+    server_next(&server, SOCKEYE_EVENT_MESSAGE);
     GIVES("long-polling: a second POST beside one that waits is refused", 400,
           http_request(server.port, "POST", target, "42[\"x\"]", answer, sizeof answer));
     CHECK("long-polling: and ends the session",
@@ -186,14 +188,27 @@ static void fragment(int fd)
     NEED(send_all(fd, frame, sizeof frame) == 0);
 }
 
+/* What `send_one` sends so often, in one write: no time passes between the first and the last. */
+static void send_at_once(int fd, void (*send_one)(int fd), int count)
+{
+    char frames[4096];
+    int ends[2];
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    for (int i = 0; i < count; i++)
+        send_one(ends[0]);
+    ssize_t len = recv(ends[1], frames, sizeof frames, 0);
+    NEED(len > 0 && (size_t)len < sizeof frames && send_all(fd, frames, (size_t)len) == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void websocket_is_disconnected(const char *what, void (*send_one)(int fd), int count, const sockeye_limits *limits, const char *cause)
 {
     char check[128];
     sockeye_socket one, two;
     struct server server = limited(limits, 0, 0);
     int fd = joined(&server, &one), other_fd = joined(&server, &two);
-    for (int i = 0; i < count; i++)
-        send_one(fd);
+    send_at_once(fd, send_one, count);
     sockeye_event event = server_next(&server, SOCKEYE_EVENT_DISCONNECT);
     snprintf(check, sizeof check, "too many %s: disconnected", what);
     CHECK(check, event.socket == one && is_text(event.name_ptr, event.name_len, "forced close"));
@@ -250,10 +265,10 @@ static void a_delay_is_no_timeout(void)
     sockeye_socket socket;
     limits.messages_per_second = 20;
     limits.messages_burst = 2;
-    /* A second's worth is ahead of the pong, which is due after 400 ms. */
-    struct server server = limited(&limits, 100, 400);
+    /* Three seconds' worth is ahead of the pong, which is due after two. */
+    struct server server = limited(&limits, 100, 2000);
     int fd = joined(&server, &socket);
-    CHECK("a pong behind what is delayed is waited for", answer_pings(fd, 20, 2500) > 1);
+    CHECK("a pong behind what is delayed is waited for", answer_pings(fd, 60, 6000) > 1);
     close(fd);
     sockeye_event event = server_next(&server, SOCKEYE_EVENT_DISCONNECT);
     CHECK("and the session ends with its client", is_text(event.name_ptr, event.name_len, "transport close"));
@@ -289,9 +304,9 @@ int main(void)
     websocket_is_delayed("messages", &delay, (COUNT - BURST) * 1000 / PER_SECOND);
     delay = limits_of(SOCKEYE_RATE_DELAY);
     /* Each message has nine bytes or ten. */
-    delay.bytes_per_second = 500;
+    delay.bytes_per_second = 200;
     delay.bytes_burst = 100;
-    websocket_is_delayed("bytes", &delay, (COUNT * 9 - 100) * 1000 / 500);
+    websocket_is_delayed("bytes", &delay, (COUNT * 9 - 100) * 1000 / 200);
     polling_is_delayed();
     disconnect.messages_per_second = 1;
     disconnect.messages_burst = BURST;

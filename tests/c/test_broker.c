@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #define ENGINES 2
-#define HEARTBEATS "{\"heartbeatInterval\":100,\"heartbeatTimeout\":1000,\"requestsTimeout\":3000}"
+#define HEARTBEATS "{\"heartbeatInterval\":100,\"heartbeatTimeout\":20000,\"requestsTimeout\":20000}"
 
 /* Messages go to all engines at once, in the call that publishes them. */
 static struct hub {

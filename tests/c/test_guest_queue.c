@@ -80,7 +80,9 @@ static void two_threads_poll(void)
 /* ---- a queue that nobody drains -------------------------------------------------------------------------------------------------------- */
 
 #define FLOOD_BYTES 1000
-#define FLOOD_MS 1500
+#define PING_INTERVAL_MS 100
+#define PING_TIMEOUT_MS 2000
+#define FLOOD_MS 5000
 /* 500 events of a kilobyte, what a turn reads beyond them, and the allocator's slack. */
 #define GROWTH_KIB 8192
 
@@ -120,8 +122,8 @@ static void nobody_drains(void)
 {
     sockeye_options options = default_options();
     options.queue_events_max = 500;
-    options.ping_interval_ms = 150;
-    options.ping_timeout_ms = 150;
+    options.ping_interval_ms = PING_INTERVAL_MS;
+    options.ping_timeout_ms = PING_TIMEOUT_MS;
     struct server server = server_new(&options);
     sockeye_event event;
     int received = 0, wrong = 0, left = 0;
@@ -133,7 +135,7 @@ static void nobody_drains(void)
     CHECK("the sender is held up", sent < 100000 && sent >= 500);
     if (!is_slow())
         CHECK("what waits is bounded", resident_kib() <= kib + GROWTH_KIB);
-    /* For ten heartbeats no pong was read, which is the host's doing. */
+    /* For more than twice the time of a heartbeat no pong was read, which is the host's doing. */
     int64_t deadline = now_ms() + PATIENCE_MS;
     while (received < sent && now_ms() < deadline) {
         int64_t count = sockeye_queue_poll(server.queue, &event, sizeof event, 1, 50);

@@ -119,7 +119,7 @@ static void known_traffic(void)
     GIVES("bytes in: header, mask and payload", 2 + 4 + 9, (int64_t)(metrics.bytes_in - bytes_in));
     NEED(sockeye_ack(engine, owed, "[7]", 3, NULL, 0) == SOCKEYE_OK);
     NEED(ws_recv(one, frame, sizeof frame) == 6 && strcmp(frame, "430[7]") == 0);
-    metrics = UNTIL(engine, packets_out, 5);
+    metrics = UNTIL(engine, bytes_out, bytes_out + 8);
     GIVES("bytes out: header and payload", 2 + 6, (int64_t)(metrics.bytes_out - bytes_out));
     GIVES("the acknowledgement was given", 0, (int64_t)metrics.acks_owed);
 
@@ -183,7 +183,8 @@ static void polling_and_errors(void)
     NEED(http_request(server.port, "GET", target, NULL, body, sizeof body) == 200);
     server_next(&server, SOCKEYE_EVENT_CONNECT);
 
-    sockeye_metrics metrics = metrics_of(engine);
+    UNTIL(engine, packets_out, 3);
+    sockeye_metrics metrics = UNTIL(engine, http_answers[2], 3);
     GIVES("error of code 0", 1, (int64_t)metrics.errors[0]);
     GIVES("error of code 1", 1, (int64_t)metrics.errors[1]);
     GIVES("error of code 5", 1, (int64_t)metrics.errors[5]);
@@ -222,7 +223,7 @@ static void acks_and_queues(void)
     int fd = sio_open(server.port);
     sockeye_socket socket = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
     emission.flags = SOCKEYE_EXPECT_ACK;
-    emission.timeout_ms = 700;
+    emission.timeout_ms = 2000;
     NEED(sockeye_emit(engine, socket, &emission, &token) == SOCKEYE_OK);
     emission.timeout_ms = 0;
     NEED(sockeye_emit(engine, socket, &emission, &token) == SOCKEYE_OK);

@@ -273,7 +273,7 @@ static void time_and_priority(void)
     sockeye_target all = target_of(1);
     sockeye_bytes attachment = bytes_of("a");
     sockeye_message *message = NULL;
-    NEED(emit_for(&peer, 1, 1000, SOCKEYE_PRIORITY) == SOCKEYE_OK);
+    NEED(emit_for(&peer, 1, PATIENCE_MS, SOCKEYE_PRIORITY) == SOCKEYE_OK);
     CHECK("what can be written is", gets_number(&peer, 1));
     block(&peer);
     NEED(emit_for(&peer, 2, 0, 0) == SOCKEYE_OK && emit_for(&peer, 3, 20, 0) == SOCKEYE_OK && emit_for(&peer, 4, PATIENCE_MS, 0) == SOCKEYE_OK);
@@ -345,9 +345,9 @@ static void polling_knows_all_of_it(void)
     CHECK("polling: no event passes the answer to CONNECT", strncmp(body, "40{\"sid\":", 9) == 0 && strstr(body, "}\x1e" "42[\"n\",1]"));
     for (int i = 2; i < 8; i++)
         NEED(emit_number(&peer, i) == SOCKEYE_OK);
-    NEED(emit_for(&peer, 8, 10, 0) == SOCKEYE_OK && emit_for(&peer, 9, 0, SOCKEYE_PRIORITY) == SOCKEYE_OK);
+    NEED(emit_for(&peer, 8, 500, 0) == SOCKEYE_OK && emit_for(&peer, 9, 0, SOCKEYE_PRIORITY) == SOCKEYE_OK);
     GIVES("its budget is kept", 4, info_of(&peer).buffered_packets);
-    sleep_ms(40);
+    sleep_ms(600);
     NEED(http_request(peer.server.port, "GET", target, NULL, body, sizeof body) == 200);
     CHECK("priority first, the oldest dropped, the late too", strcmp(body, "42[\"n\",9]\x1e" "42[\"n\",6]\x1e" "42[\"n\",7]") == 0);
     GIVES("then nothing waits", 0, info_of(&peer).buffered_bytes);

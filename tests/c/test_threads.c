@@ -13,7 +13,7 @@ static struct stage {
     struct server server;
     /* Sockets that came last, as they are told in events; some are gone by the time they are used. */
     sockeye_socket seen[SEEN];
-    unsigned connects, messages, stopping, served;
+    unsigned connects, messages, stopping, served, disconnected;
 } stage;
 
 #define LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
@@ -108,8 +108,11 @@ static void *host(void *number)
             sockeye_broadcast(engine, &target, &emission, NULL);
         else
             names_and_questions(turn);
-        if (turn % 50 == 49)
+        /* However slowly clients come and go, an eighth of them is disconnected. */
+        if (turn % 50 == 49 && LOAD(stage.disconnected) < LOAD(stage.connects) / 8) {
+            ADD(stage.disconnected);
             sockeye_socket_disconnect(engine, socket, 0);
+        }
         sleep_ms(turn % 8 == 0);
     }
     return number;
