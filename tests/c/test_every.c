@@ -162,7 +162,7 @@ static int64_t queue_metrics(struct args *a)
     ROW(sockeye_engine_listen, ENGINE, CLOSED, sockeye_engine_listen(a->engine, "127.0.0.1:0", 11, &a->port))                    \
     ROW(sockeye_engine_listen_fd, ENGINE, CLOSED, sockeye_engine_listen_fd(a->engine, a->listener))                              \
     ROW(sockeye_engine_queue, ENGINE | POINTER, FINE, OR(sockeye_engine_queue(a->engine)))                                       \
-    ROW(sockeye_queue_new, ENGINE, FINE, sockeye_queue_new(a->engine, NULL, &a->made_queue))                                     \
+    ROW(sockeye_queue_new, ENGINE, CLOSED, sockeye_queue_new(a->engine, NULL, &a->made_queue))                                   \
     ROW(sockeye_engine_drain, ENGINE | FINAL, CLOSED, sockeye_engine_drain(a->engine, NULL))                                     \
     ROW(sockeye_engine_close, ENGINE | FINAL, CLOSED, sockeye_engine_close(a->engine, 0))                                        \
     ROW(sockeye_engine_free, ENGINE | FINAL | NULL_IS_FINE, FINE, sockeye_engine_free(a->engine))                                \
@@ -177,7 +177,7 @@ static int64_t queue_metrics(struct args *a)
     ROW(sockeye_queue_release, QUEUE, FINE, sockeye_queue_release(a->queue))                                                     \
     ROW(sockeye_queue_fd, QUEUE, FINE, sockeye_queue_fd(a->queue, &a->fd))                                                       \
     ROW(sockeye_queue_set_wake, QUEUE, FINE, sockeye_queue_set_wake(a->queue, NULL, NULL, NULL))                                 \
-    ROW(sockeye_queue_deliver, QUEUE, SOCKEYE_ERR_INVALID, sockeye_queue_deliver(a->queue, SOCKEYE_DELIVER_POLL, on_events, NULL, NULL)) \
+    ROW(sockeye_queue_deliver, QUEUE, CLOSED, sockeye_queue_deliver(a->queue, SOCKEYE_DELIVER_POLL, on_events, NULL, NULL))             \
     ROW(sockeye_event_retain, 0, SOCKEYE_ERR_INVALID, sockeye_event_retain(&a->event, &a->buffer))                               \
     ROW(sockeye_buffer_data, 0, SOCKEYE_ERR_INVALID, OR(sockeye_buffer_data(a->buffer, &a->len)))                                \
     ROW(sockeye_buffer_free, 0, FINE, (sockeye_buffer_free(a->buffer), 0))                                                       \
