@@ -981,7 +981,7 @@ typedef struct sockeye_metrics {
   uint64_t origins_refused;
   // WebSockets refused for a session that has one, or is about to have one.
   uint64_t upgrades_refused;
-  // Refusals without a CONNECTION_ERROR event, because the queue was full.
+  // Refusals without a CONNECTION_ERROR event, because the queue was half full.
   uint64_t connection_errors_untold;
   // Times that a client's rate delayed its reading.
   uint64_t rate_delays;

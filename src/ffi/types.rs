@@ -437,7 +437,7 @@ pub struct sockeye_metrics {
     pub origins_refused: u64,
     /// WebSockets refused for a session that has one, or is about to have one.
     pub upgrades_refused: u64,
-    /// Refusals without a CONNECTION_ERROR event, because the queue was full.
+    /// Refusals without a CONNECTION_ERROR event, because the queue was half full.
     pub connection_errors_untold: u64,
     /// Times that a client's rate delayed its reading.
     pub rate_delays: u64,

@@ -14,7 +14,7 @@ impl Shard {
         let request = Request::Http { shard: self.index, connection: key.index, generation: key.generation };
         let (queue, mailbox, now_ms) = (self.server.queue().clone(), self.mailbox.clone(), self.now_ms());
         // A host that does not keep up has no use for more.
-        let token = if queue.is_full() { None } else { self.server.ask(request, &mailbox, now_ms) };
+        let token = if queue.has_room() { self.server.ask(request, &mailbox, now_ms) } else { None };
         let Some(token) = token else {
             return self.answer(key, &head, |out, envelope| response::empty(out, 503, envelope));
         };

@@ -39,7 +39,7 @@ impl Shard {
         if !self.config.allow_request {
             return self.open(key, &head, &[]);
         }
-        if self.server.queue().is_full() {
+        if !self.server.queue().has_room() {
             // The host does not come to it; one more question would only be one more that waits.
             return self.answer(key, &head, |out, envelope| response::empty(out, 503, envelope));
         }

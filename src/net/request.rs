@@ -345,8 +345,8 @@ impl Shard {
             return;
         }
         let queue = self.server.queue().clone();
-        if queue.is_full() {
-            // Peers make these at will, and reading nobody's requests any more would help them.
+        if !queue.is_at_ease() {
+            // Peers make these at will, and must not fill the queue, for which others would no longer be read.
             return self.server.metrics.count(Count::ConnectionErrorsUntold);
         }
         let data = refusal.describe();

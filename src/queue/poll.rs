@@ -203,6 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_room_is_not_held_up() {
+        let (queue, resumed) = queue(2);
+        send(&queue, &["a"]);
+        assert!(queue.has_room());
+        send(&queue, &["b"]);
+        assert!(!queue.has_room());
+        assert_eq!(queue.depth().stalls, 0);
+        poll(&queue, 10).unwrap();
+        assert_eq!(resumed.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
     fn after_the_last_event_polling_is_an_error() {
         let (queue, _) = queue(100);
         send(&queue, &["a", "last"]);

@@ -137,6 +137,12 @@ impl Queue {
         full(Ordering::SeqCst)
     }
 
+    /// Whether the queue is not full. Nobody stops reading for having asked.
+    pub fn has_room(&self) -> bool {
+        self.events.load(Ordering::Relaxed) < self.limits.events_max
+            && self.bytes.load(Ordering::Relaxed) < self.limits.bytes_max
+    }
+
     /// Whether the queue is less than half full: who may be left out adds only to such a queue.
     pub fn is_at_ease(&self) -> bool {
         let half = |max: usize| max.div_ceil(2);

@@ -62,7 +62,7 @@ counts! {
     OriginsRefused: Limited "origin_refused",
     /// WebSockets refused for a session that has one, or is about to have one.
     UpgradesRefused: Limited "upgrade_refused",
-    /// Refusals that the host was not told of because its queue was full.
+    /// Refusals that the host was not told of because its queue was half full.
     ConnectionErrorsUntold: Limited "connection_error_untold",
     /// Times that a client's rate delayed its reading.
     RateDelays: Limited "rate_delay",

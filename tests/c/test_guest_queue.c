@@ -198,6 +198,27 @@ static void who_joins_and_leaves_is_held_up(void)
     NEED(sockeye_engine_free(server.engine) == SOCKEYE_OK);
 }
 
+/* What any stranger can cause is left out before it holds up those who have something to say. */
+static void refusals_hold_nobody_up(void)
+{
+    sockeye_options options = default_options();
+    options.queue_events_max = 10;
+    options.flags = SOCKEYE_OPT_CONNECTION_ERRORS;
+    struct server server = server_new(&options);
+    sockeye_metrics metrics;
+    char body[256];
+    server_listen(&server);
+    for (int i = 0; i < 20; i++)
+        NEED(http_request(server.port, "GET", "/socket.io/?EIO=4&transport=pigeon", NULL, body, sizeof body) == 400);
+    memset(&metrics, 0, sizeof metrics);
+    metrics.size = sizeof metrics;
+    NEED(sockeye_engine_metrics(server.engine, &metrics) == SOCKEYE_OK);
+    GIVES("refusals fill half of a queue", 5, metrics.queue_events);
+    GIVES("the others are counted", 15, metrics.connection_errors_untold);
+    GIVES("and nobody is held up", 0, metrics.queue_stalls);
+    server_end(&server);
+}
+
 /* Questions about handshakes wait for the host as well. */
 static void handshakes_are_not_asked_about_without_end(void)
 {
@@ -233,6 +254,7 @@ int main(void)
     two_threads_poll();
     nobody_drains();
     who_joins_and_leaves_is_held_up();
+    refusals_hold_nobody_up();
     handshakes_are_not_asked_about_without_end();
     return contract_report();
 }
