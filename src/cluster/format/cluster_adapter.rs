@@ -301,11 +301,17 @@ pub fn read_data<'a>(kind: u64, data: Option<&'a str>) -> Result<Option<Message<
     }))
 }
 
+/// Reads a message about a namespace if it is a list of sockets, which may be large: of another server, or (`None` inside) this server's own.
+pub fn read_list<'a>(local: &Local, text: &'a str) -> Option<Option<Incoming<'a>>> {
+    let (List { request, sockets }, uid) = List::of_message(text, &local.nsp)?;
+    let message = Message::Sockets { request: request.into(), sockets };
+    Some((uid != local.uid).then(|| Incoming { from: Some(uid.into()), message }))
+}
+
 /// Reads a message of another server about a namespace; `None` for this server's own.
 pub fn read_whole<'a>(local: &Local, text: &'a str) -> Result<Option<Incoming<'a>>, Malformed> {
-    if let Some((List { request, sockets }, uid)) = List::of_message(text, &local.nsp) {
-        let message = Message::Sockets { request: request.into(), sockets };
-        return Ok((uid != local.uid).then(|| Incoming { from: Some(uid.into()), message }));
+    if let Some(read) = read_list(local, text) {
+        return Ok(read);
     }
     let head = Head::read(text)?;
     if *head.uid == *local.uid || head.nsp.as_deref() != Some(&*local.nsp) {

@@ -10,6 +10,7 @@ mod tests {
     use crate::cluster::broker::{Entry, Heard};
     use crate::cluster::draft::{Answer, Beat, Body, Draft, ReturnAddress, Whom};
     use crate::cluster::format::cluster_adapter::{Envelope, Head, read_data};
+    use crate::cluster::format::lists::List;
     use crate::cluster::format::sharded::{Mode, Sharded};
     use crate::cluster::format::streams::Streams;
     use crate::cluster::format::{Format, Local, Role, open};
@@ -146,11 +147,17 @@ mod tests {
 
     #[test]
     fn whole_messages_are_read_and_written_again() {
+        let mut lists = 0;
         for (step, bytes) in whole_messages() {
             let (text, attachments) = open(&bytes).unwrap_or_else(|error| panic!("{step}: {error}"));
             let head = Head::read(&text).unwrap_or_else(|error| panic!("{step}: {error}: {text}"));
             let message = head.message().unwrap().unwrap_or_else(|| panic!("{step}: {text}"));
             let nsp = head.nsp.as_deref().unwrap_or("/");
+            if let Message::Sockets { request, sockets } = &message {
+                let list = List { request, sockets };
+                assert_eq!(List::of_message(&text, nsp), Some((list, &*head.uid)), "{step}: it is found at once");
+                lists += 1;
+            }
             let (json, packed) = again(&message, &attachments, |draft| {
                 let envelope = Envelope::of(draft);
                 (envelope.json(&head.uid, nsp), envelope.packed(&head.uid, nsp).unwrap())
@@ -165,6 +172,7 @@ mod tests {
                 assert_eq!(String::from_utf8_lossy(written), String::from_utf8_lossy(&bytes), "{step}");
             }
         }
+        assert!(lists > 2, "the lists are not all here");
     }
 
     #[test]

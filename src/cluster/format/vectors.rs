@@ -7,6 +7,7 @@ mod tests {
     use crate::cluster::broker::Heard;
     use crate::cluster::draft::{Answer, Body, Draft, ReturnAddress, Whom};
     use crate::cluster::format::classic::Classic;
+    use crate::cluster::format::lists::List;
     use crate::cluster::format::msgpack::{self, Malformed};
     use crate::cluster::format::{Format, Local, Role, open};
     use crate::cluster::message::Message;
@@ -75,6 +76,9 @@ mod tests {
             };
             let local = local(channel.split('#').nth(1).unwrap(), "nobody");
             assert_eq!(read(&local, role, &channel, &text), Ok(true), "{step}");
+            // Lists of sockets are found at once, in answers to old servers too.
+            let is_list = role == Role::Response && text.contains("\"sockets\":");
+            assert_eq!(List::of_answer(&text).is_some(), is_list, "{step}");
         }
     }
 

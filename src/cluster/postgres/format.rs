@@ -5,7 +5,7 @@ use super::options::Options;
 use super::table::IDENTIFIER_MAX;
 use crate::cluster::broker::{Heard, Subscription};
 use crate::cluster::draft::Draft;
-use crate::cluster::format::cluster_adapter::{Envelope, Head};
+use crate::cluster::format::cluster_adapter::{Envelope, Head, read_list};
 use crate::cluster::format::msgpack::Malformed;
 use crate::cluster::format::{Channels, Format, Incoming, Local, Role, Written};
 use crate::cluster::peers::Heartbeat;
@@ -69,6 +69,9 @@ impl Format for Postgres {
         _heard: &Heard<'a>,
         text: &'a str,
     ) -> Result<Option<Incoming<'a>>, Malformed> {
+        if let Some(read) = read_list(local, text) {
+            return Ok(read);
+        }
         let head = Head::read(text)?;
         // The official emitter leaves the namespace out: it is the channel's then.
         if head.uid == local.uid || head.nsp.as_deref().is_some_and(|nsp| nsp != &*local.nsp) {
