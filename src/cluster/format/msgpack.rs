@@ -35,7 +35,7 @@ impl std::fmt::Display for Malformed {
             Malformed::Truncated => "truncated",
             Malformed::Trailing => "bytes follow the value",
             Malformed::Unexpected => "not what was expected",
-            Malformed::Channel => "the name of the namespace is too long for a channel",
+            Malformed::Channel => "there can be no channel of the namespace's name",
         })
     }
 }

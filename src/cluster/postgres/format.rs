@@ -37,8 +37,7 @@ impl Format for Postgres {
 
     fn channels(&self, nsp: &str, _uid: &str) -> Channels {
         let channel = format!("{}#{nsp}", self.prefix);
-        // The server would listen to the beginning of a longer name, and notify no such channel: the official adapter fails silently.
-        let heard = match channel.len() <= IDENTIFIER_MAX {
+        let heard = match can_be_channel(&channel) {
             true => vec![(Subscription::channel(channel.clone()), Role::Request)],
             false => Vec::new(),
         };
@@ -51,7 +50,7 @@ impl Format for Postgres {
 
     fn write(&self, local: &Local, draft: &Draft<'_>) -> Result<Written, Malformed> {
         let channel = local.channels.request.clone();
-        if channel.len() > IDENTIFIER_MAX {
+        if !can_be_channel(&channel) {
             return Err(Malformed::Channel);
         }
         let envelope = Envelope::of(draft);
@@ -79,6 +78,12 @@ impl Format for Postgres {
         }
         Ok(head.message()?.map(|message| Incoming { from: Some(head.uid.clone()), message }))
     }
+}
+
+/// Whether there can be a channel of this name, which a client may have chosen. Of a longer one the server would listen to the beginning, and
+/// notify none: the official adapter fails silently. A NUL stands in no statement.
+fn can_be_channel(name: &str) -> bool {
+    name.len() <= IDENTIFIER_MAX && !name.contains('\0')
 }
 
 #[cfg(test)]
@@ -123,16 +128,18 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_named_after_its_namespace_and_cannot_be_long() {
+    fn a_channel_is_named_after_its_namespace_and_can_neither_be_long_nor_hold_a_nul() {
         let (_, local) = here("app", "/admin");
         let [(subscription, _)] = &local.channels.heard[..] else { panic!("one channel") };
         assert_eq!(subscription.name, "app#/admin");
         let (format, local) = here("app", &format!("/{}", "n".repeat(58)));
         assert_eq!((local.channels.request.len(), local.channels.heard.len()), (63, 1));
         assert!(format.write(&local, &Draft::Fetch { request: "r", whom: ALL }).is_ok());
-        let (format, local) = here("app", &format!("/{}", "n".repeat(59)));
-        assert!(local.channels.heard.is_empty());
-        assert_eq!(format.write(&local, &Draft::Fetch { request: "r", whom: ALL }), Err(Malformed::Channel));
+        for name in [&format!("/{}", "n".repeat(59)), "/n\0"] {
+            let (format, local) = here("app", name);
+            assert!(local.channels.heard.is_empty());
+            assert_eq!(format.write(&local, &Draft::Fetch { request: "r", whom: ALL }), Err(Malformed::Channel));
+        }
     }
 
     #[test]
