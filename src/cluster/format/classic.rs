@@ -51,7 +51,7 @@ impl Format for Classic {
         let (broadcast, request) = (format!("{key}#{nsp}#"), format!("{key}-request#{nsp}#"));
         let response = format!("{key}-response#{nsp}#");
         let heard = vec![
-            (Subscription::pattern(format!("{broadcast}*")), Role::Broadcast),
+            (Subscription::pattern(format!("{}*", literally(&broadcast))), Role::Broadcast),
             (Subscription::channel(request.clone()), Role::Request),
             (Subscription::channel(response.clone()), Role::Response),
             (Subscription::channel(format!("{response}{uid}#")), Role::Response),
@@ -97,17 +97,28 @@ impl Format for Classic {
         &self,
         local: &Local,
         role: Role,
-        heard: &Heard<'a>,
+        _heard: &Heard<'a>,
         text: &'a str,
     ) -> Result<Option<Incoming<'a>>, Malformed> {
         match role {
-            // A pattern with a namespace's name in it may match more than the namespace.
-            Role::Broadcast if !heard.channel.starts_with(&local.channels.broadcast) => Ok(None),
             Role::Broadcast => read_broadcast(text, &local.uid, &local.nsp),
             Role::Request => read_request(text, &local.uid),
             Role::Response => read_response(text).map(|message| Some(Incoming { from: None, message })),
         }
     }
+}
+
+/// A pattern for this name alone. The official adapter does not care: a namespace with a `[` in its name, which a client may have chosen, hears no
+/// broadcasts there, and one with many `*` is work for Redis.
+fn literally(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len() + 1);
+    for char in name.chars() {
+        if matches!(char, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern
 }
 
 impl Classic {

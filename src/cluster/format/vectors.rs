@@ -191,6 +191,9 @@ mod tests {
         let expected =
             ["myapp#/admin#*", "myapp-request#/admin#", "myapp-response#/admin#", "myapp-response#/admin#LB4-Vw#"];
         assert_eq!(names, expected);
+        let odd = Local::new(&format, "/a*[b]?\\", "LB4-Vw".to_owned());
+        assert_eq!(odd.channels.heard[0].0.name, "myapp#/a\\*\\[b\\]\\?\\\\#*");
+        assert_eq!(odd.channels.broadcast, "myapp#/a*[b]?\\#");
         let channel = |rooms: &[&str]| {
             let whom = Whom { rooms, ..ALL };
             let draft = Draft::Broadcast { request: None, event: body("[\"x\"]", &[]), whom };
