@@ -2,9 +2,9 @@
 //! lost. What was accepted meanwhile is published then; what was on its way is the broker's matter, which mostly cannot know more of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::broker::{Broker, Link, Lost, Member};
 
@@ -15,7 +15,7 @@ const CHANGES_MAX: usize = 512;
 /// Pauses between attempts to reach the broker: doubled from the first to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
-/// An idle connection is tried so often.
+/// A connection is tried so often, a busy one too: what is sent says nothing of what else is connected, or of what the other end has become.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps the broker until the member is closed.
@@ -25,7 +25,7 @@ pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
     while !member.is_over() {
         let began = Instant::now();
         let (was_up, reason) = match broker.connect(&member).await {
-            Ok(mut link) => serve(&*member, &mut link).await,
+            Ok(mut link) => serve(&*member, &mut link, PING_EVERY).await,
             Err(reason) => (false, reason),
         };
         if member.is_over() {
@@ -41,17 +41,23 @@ pub async fn keep(member: Arc<dyn Member>, mut broker: impl Broker) {
         }
         // Closing ends the pause; either way it goes on.
         match outgoing.is_closed() {
-            true => sleep(pause).await,
-            false => drop(timeout(pause, outgoing.closed()).await),
+            true => sleep(of_chance(pause)).await,
+            false => drop(timeout(of_chance(pause), outgoing.closed()).await),
         }
         pause = (pause * 2).min(PAUSE_LAST);
     }
 }
 
+/// A part of a pause, at least half of it: servers that lost their broker at the same moment do not come back at the same moment.
+fn of_chance(pause: Duration) -> Duration {
+    let chance = getrandom::u32().unwrap_or(u32::MAX);
+    pause / 2 + (pause / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+}
+
 /// Works with a connection until it is lost; whether it was up, and why it is not any more.
-async fn serve(member: &dyn Member, link: &mut impl Link) -> (bool, String) {
+async fn serve(member: &dyn Member, link: &mut impl Link, ping_every: Duration) -> (bool, String) {
     let (outgoing, subscriptions) = (member.outgoing(), member.subscriptions());
-    let mut is_up = false;
+    let (mut is_up, mut try_at) = (false, Instant::now() + ping_every);
     subscriptions.restart();
     loop {
         if link.is_broken() {
@@ -78,10 +84,16 @@ async fn serve(member: &dyn Member, link: &mut impl Link) -> (bool, String) {
         if outgoing.is_closed() && outgoing.is_empty() {
             return (is_up, String::new());
         }
-        let is_idle = outgoing.is_empty() && subscriptions.is_told();
-        let idle = is_idle && timeout(PING_EVERY, outgoing.wake.notified()).await.is_err();
-        if idle && let Err(reason) = link.ping().await {
-            return (is_up, reason);
+        if outgoing.is_empty() && subscriptions.is_told() {
+            // Either way it goes on.
+            drop(timeout_at(try_at, outgoing.wake.notified()).await);
+        }
+        let now = Instant::now();
+        if now >= try_at {
+            try_at = now + ping_every;
+            if let Err(reason) = link.ping().await {
+                return (is_up, reason);
+            }
         }
     }
 }
@@ -102,4 +114,85 @@ async fn publish(member: &dyn Member, link: &mut impl Link) -> Result<(), String
     member.published(messages as u64);
     asked.iter().zip(counts).for_each(|(request, count)| member.counted(request, count));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::cluster::broker::Heard;
+    use crate::cluster::format::Local;
+    use crate::cluster::format::classic::Classic;
+    use crate::cluster::outgoing::{Outgoing, Publication};
+    use crate::cluster::subscriptions::{Change, Subscriptions};
+
+    /// One that always has something to say.
+    struct Busy {
+        outgoing: Outgoing,
+        subscriptions: Subscriptions,
+    }
+
+    impl Busy {
+        fn speak(&self) {
+            let local = Arc::new(Local::new(&Classic::default(), "/", String::new()));
+            assert!(self.outgoing.add(Publication { local, message: None, count_for: None }));
+        }
+    }
+
+    impl Member for Busy {
+        fn outgoing(&self) -> &Outgoing {
+            &self.outgoing
+        }
+        fn subscriptions(&self) -> &Subscriptions {
+            &self.subscriptions
+        }
+        fn received(&self, _heard: &Heard<'_>) {}
+        fn counted(&self, _request: &str, _subscribers: usize) {}
+        fn up(&self) {}
+        fn down(&self, _reason: &str) {}
+        fn unconfirmed(&self, _messages: u64) {}
+        fn refused(&self, _messages: u64, _reason: &str) {}
+        fn garbled(&self, _channel: &str, _reason: &str) {}
+        fn warn(&self, _what: &str, _reason: &str) {}
+    }
+
+    /// A connection that takes all that is published, and is no use.
+    struct Useless<'a>(&'a Busy);
+
+    impl Link for Useless<'_> {
+        fn is_broken(&self) -> bool {
+            false
+        }
+        async fn change(&mut self, _changes: Vec<Change>) -> Result<(), String> {
+            Ok(())
+        }
+        async fn publish(&mut self, _batch: Vec<Publication>) -> Result<Vec<usize>, Lost> {
+            self.0.speak();
+            yield_now().await;
+            Ok(Vec::new())
+        }
+        async fn ping(&mut self) -> Result<(), String> {
+            Err("tried".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_busy_connection_is_tried_too() {
+        let busy = Busy { outgoing: Outgoing::new(1 << 20), subscriptions: Subscriptions::default() };
+        busy.speak();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let serving = async {
+            timeout(Duration::from_secs(60), serve(&busy, &mut Useless(&busy), Duration::from_millis(1))).await
+        };
+        assert_eq!(runtime.block_on(serving).unwrap(), (true, "tried".to_owned()));
+    }
+
+    #[test]
+    fn pauses_differ_by_half_at_most() {
+        for _ in 0..100 {
+            assert!((PAUSE_LAST / 2..=PAUSE_LAST).contains(&of_chance(PAUSE_LAST)));
+        }
+    }
 }

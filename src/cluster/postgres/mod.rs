@@ -19,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -38,8 +38,6 @@ use crate::server::{Error, Server};
 
 /// A broker that takes so many bytes in a second is slow, but not lost.
 const SLOW_BYTES_PER_S: usize = 1 << 20;
-/// What listens is tried so often: it may be gone while the other connection works.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// What is sent is of no use after a crash, so that nobody waits for a disk.
 const SETUP: &str = "SET synchronous_commit = off";
 
@@ -100,8 +98,8 @@ impl Broker for Postgres {
         let listener = Listener::new(drive, fetcher, own_process, Ear(member.clone()));
         tasks.spawn(until_broken(listener, broken.clone(), member.clone()));
         tasks.spawn(clean(sender.clone(), self.table.clone(), self.cleanup_ms, member.clone()));
-        let (table, member, checked) = (self.table.clone(), member.clone(), Instant::now());
-        Ok(Connections { sender, listening, checked, table, broken, member, _tasks: tasks })
+        let (table, member) = (self.table.clone(), member.clone());
+        Ok(Connections { sender, listening, table, broken, member, _tasks: tasks })
     }
 }
 
@@ -171,8 +169,6 @@ impl Hear for Ear {
 struct Connections {
     sender: Arc<Client>,
     listening: Client,
-    /// When what listens was last tried.
-    checked: Instant,
     table: Arc<Table>,
     broken: Arc<AtomicBool>,
     member: Arc<dyn Member>,
@@ -222,22 +218,12 @@ impl Link for Connections {
         if let Some(reason) = outcome.broken {
             return Err(Lost { reason, unconfirmed: outcome.unconfirmed });
         }
-        if self.checked.elapsed() >= CHECK_EVERY {
-            self.check_listening().await.map_err(|reason| Lost { reason, unconfirmed: 0 })?;
-        }
         Ok(Vec::new())
     }
 
     async fn ping(&mut self) -> Result<(), String> {
         answer(self.sender.batch_execute("")).await?;
-        self.check_listening().await
-    }
-}
-
-impl Connections {
-    async fn check_listening(&mut self) -> Result<(), String> {
-        answer(self.listening.batch_execute("")).await?;
-        self.checked = Instant::now();
-        Ok(())
+        // It may be gone while the other one works.
+        answer(self.listening.batch_execute("")).await
     }
 }
