@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::broker::{Heard, Member};
-use super::draft::Beat;
 use super::node::Node;
 use super::outgoing::Outgoing;
 use super::receive::receive;
@@ -57,13 +56,13 @@ impl Member for ServerMember {
     fn up(&self) {
         let server = &self.server;
         server.log(server.now_us(), Level::Info, Target::Adapter, "the broker is reached", |fields| fields);
-        // Whoever came or left while the broker was away has not been heard.
-        self.node.beat(server, Beat::First);
+        self.node.set_up(server, true);
         self.tell(EVENT_ADAPTER_UP, |data| data.extend_from_slice(b"{}"));
     }
 
     fn down(&self, reason: &str) {
         let server = &self.server;
+        self.node.set_up(server, false);
         server.metrics.count(Count::AdapterDowns);
         server.log(server.now_us(), Level::Error, Target::Adapter, "the broker is lost", |fields| {
             fields.text("reason", reason)

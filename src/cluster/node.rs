@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
@@ -70,6 +70,9 @@ pub struct Node {
     pub opened: Notify,
     malformed_warned: LastWarning,
     unsent_warned: LastWarning,
+    failed_warned: LastWarning,
+    /// The broker is reached.
+    is_up: AtomicBool,
     locals: RwLock<Locals>,
 }
 
@@ -85,6 +88,8 @@ impl Node {
             opened: Notify::new(),
             malformed_warned: LastWarning::default(),
             unsent_warned: LastWarning::default(),
+            failed_warned: LastWarning::default(),
+            is_up: AtomicBool::new(false),
             locals: RwLock::default(),
         }
     }
@@ -114,7 +119,9 @@ impl Node {
             local
         };
         if self.format.heartbeat().is_some() {
-            self.send(server, &local, &Draft::Beat(Beat::First));
+            if self.is_up() {
+                self.send(server, &local, &Draft::Beat(Beat::First));
+            }
             self.opened.notify_one();
         }
         self.outgoing.wake.notify_one();
@@ -192,8 +199,21 @@ impl Node {
 
     // ---- heartbeats ---------------------------------------------------------------------------------------------
 
+    /// The broker is reached, or lost. While it is not, no heartbeats are kept for it: they would be old ones, and there is no end of them.
+    pub fn set_up(&self, server: &Server, is_up: bool) {
+        self.is_up.store(is_up, Ordering::SeqCst);
+        if is_up {
+            // Whoever came or left while the broker was away has not been heard.
+            self.beat(server, Beat::First);
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::SeqCst)
+    }
+
     /// Tells the others of each namespace, in formats that have it.
-    pub fn beat(&self, server: &Server, beat: Beat) {
+    fn beat(&self, server: &Server, beat: Beat) {
         if self.format.heartbeat().is_some() {
             self.all_locals().iter().for_each(|local| self.send(server, local, &Draft::Beat(beat)));
         }
@@ -205,8 +225,10 @@ impl Node {
         let mut next_us = None;
         for local in self.all_locals() {
             let must_tell = local.peers.lock().must_tell(now_us);
-            if must_tell {
+            if must_tell && self.is_up() {
                 self.send(server, &local, &Draft::Beat(Beat::Again));
+            } else if must_tell {
+                local.peers.lock().told(heartbeat, now_us);
             }
             let silent = local.peers.lock().expire(heartbeat, now_us);
             silent.iter().for_each(|uid| self.requests.gone(&local.nsp, uid, out, now_us));
@@ -348,6 +370,13 @@ impl Node {
         }
     }
 
+    /// Something that another server wanted failed here. It may want that again and again.
+    pub fn failed(&self, server: &Server, error: &str) {
+        if self.failed_warned.is_long_ago(server.now_us()) {
+            self.warn(server, "an operation of another server failed here", error);
+        }
+    }
+
     /// Writes a warning to the log.
     pub fn warn(&self, server: &Server, what: &str, why: &str) {
         server.log(server.now_us(), Level::Warn, LogTarget::Adapter, what, |fields| fields.text("reason", why));
@@ -368,12 +397,66 @@ fn with_whom(server: &Server, target: &Target<'_>, run: impl FnOnce(Whom<'_>)) {
 mod tests {
     use super::*;
     use crate::cluster::format::classic::Classic;
+    use crate::cluster::format::msgpack::Malformed;
+    use crate::cluster::format::{Channels, Incoming};
+    use crate::cluster::peers::Heartbeat;
     use crate::cluster::subscriptions::Change;
     use crate::server::Config;
 
     fn node() -> (Server, Node) {
+        node_with(Box::new(Classic::default()))
+    }
+
+    fn node_with(format: Box<dyn Format>) -> (Server, Node) {
         let settings = Settings { kind: "test", requests_timeout_ms: 1000, publish_queue_bytes: 1000 };
-        (Server::new(Config::of_a_test()), Node::new(settings, Box::new(Classic::default())))
+        (Server::new(Config::of_a_test()), Node::new(settings, format))
+    }
+
+    /// A format with heartbeats and nothing else.
+    struct Beating;
+
+    impl Format for Beating {
+        fn spell_id(&self, _random: [u8; 8]) -> String {
+            String::new()
+        }
+        fn channels(&self, _nsp: &str, _uid: &str) -> Channels {
+            Channels::default()
+        }
+        fn heartbeat(&self) -> Option<Heartbeat> {
+            Some(Heartbeat { interval_ms: 5, timeout_ms: 10 })
+        }
+        fn write(&self, _local: &Local, _draft: &Draft<'_>) -> Result<Written, Malformed> {
+            Ok(Written { channel: String::new(), payload: Vec::new(), kind: 0, stored: false })
+        }
+        fn read<'a>(
+            &self,
+            _local: &Local,
+            _role: Role,
+            _heard: &Heard<'a>,
+            _text: &'a str,
+        ) -> Result<Option<Incoming<'a>>, Malformed> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn no_heartbeats_wait_for_a_broker_that_is_not_there() {
+        let (server, node) = node_with(Box::new(Beating));
+        let beats_in = |from_ms: u64, to_ms: u64| {
+            let mut out = Outbox::default();
+            for ms in from_ms..to_ms {
+                assert!(node.keep_peers(&server, &mut out, server.now_us() + ms * 1000).is_some());
+            }
+            node.outgoing.take(9999).len()
+        };
+        node.open(&server, "/");
+        assert_eq!(beats_in(0, 1000), 0);
+        node.set_up(&server, true);
+        node.open(&server, "/a");
+        assert_eq!(node.outgoing.take(9).len(), 2);
+        assert!(beats_in(1000, 1001) > 0);
+        node.set_up(&server, false);
+        assert_eq!(beats_in(2000, 3000), 0);
     }
 
     #[test]

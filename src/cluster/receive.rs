@@ -213,7 +213,7 @@ impl Turn<'_> {
     /// Says that an operation of another server failed here.
     fn note(&self, done: Result<(), Error>) {
         if let Err(error) = done {
-            self.node.warn(self.server, "an operation of another server failed here", &error.text);
+            self.node.failed(self.server, &error.text);
         }
     }
 }
