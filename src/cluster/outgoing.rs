@@ -44,7 +44,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// An empty queue that holds so many bytes at most.
+    /// An empty queue that takes no more once it holds so many bytes.
     pub fn new(bytes_max: usize) -> Outgoing {
         let (wake, closing) = (Notify::new(), Notify::new());
         Outgoing { waiting: Mutex::default(), bytes_max, wake, closing, is_closed: AtomicBool::new(false) }
@@ -70,12 +70,13 @@ impl Outgoing {
         }
     }
 
-    /// Adds one; false if there is no room for it. The newest is refused, so that what was accepted keeps its order without gaps.
+    /// Adds one; false if there is no room. The newest is refused, so that what was accepted keeps its order without gaps. The one that fills the
+    /// queue may be larger than what was left: the sockets of a whole server, as an answer, must not depend on what else waits.
     pub fn add(&self, publication: Publication) -> bool {
         let size = publication.size();
         {
             let mut waiting = self.waiting.lock();
-            if waiting.bytes + size > self.bytes_max {
+            if waiting.bytes >= self.bytes_max {
                 return false;
             }
             waiting.bytes += size;
@@ -128,5 +129,12 @@ mod tests {
         assert!(queue.add(publication(7)));
         assert_eq!(names(queue.take(9)), ["2", "3", "4", "7"]);
         assert!(queue.is_empty() && queue.waiting.lock().bytes == 0);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_queue_has_room_in_it() {
+        let queue = Outgoing::new(100);
+        let added: Vec<bool> = (0..2).map(|n| queue.add(publication(n))).collect();
+        assert_eq!(added, [true, false]);
     }
 }
