@@ -55,7 +55,7 @@ pub fn names(rooms: &Option<Vec<Room>>) -> Vec<&str> {
     rooms.iter().flatten().map(|room| &*room.0).collect()
 }
 
-/// The name of a room; Node's programs may use numbers.
+/// The name of a room. Node's programs may use numbers, and what they do not know: `except(undefined)` is a null, and leaves nobody out.
 #[derive(Clone, Debug)]
 pub struct Room(pub Box<str>);
 
@@ -78,6 +78,12 @@ impl<'de> Deserialize<'de> for Room {
             }
             fn visit_f64<E>(self, name: f64) -> Result<Room, E> {
                 Ok(Room(name.to_string().into()))
+            }
+            fn visit_bool<E>(self, name: bool) -> Result<Room, E> {
+                Ok(Room(name.to_string().into()))
+            }
+            fn visit_unit<E>(self) -> Result<Room, E> {
+                Ok(Room("null".into()))
             }
         }
         deserializer.deserialize_any(Name)
@@ -150,4 +156,15 @@ pub enum Message<'a> {
     Other {
         request: Cow<'a, str>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_names_a_room_by_its_text() {
+        let opts: Opts = serde_json::from_str(r#"{"rooms":["a",7,1.5],"except":[null,true]}"#).unwrap();
+        assert_eq!((opts.rooms(), opts.except()), (vec!["a", "7", "1.5"], vec!["null", "true"]));
+    }
 }
