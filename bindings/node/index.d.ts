@@ -5,27 +5,54 @@ import type { IncomingMessage, IncomingHttpHeaders, Server as HTTPServer, Server
 import type { Server as HTTPSServer } from "node:https";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 
+// ---- events ----------------------------------------------------------------------------------------------------------------
+
 export interface EventsMap {
   [event: string]: any;
 }
 export interface DefaultEventsMap {
   [event: string]: (...args: any[]) => void;
 }
-export type EventNames<Map extends EventsMap> = keyof Map & string;
+export type EventNames<Map extends EventsMap> = keyof Map & (string | symbol);
 export type EventParams<Map extends EventsMap, Ev extends EventNames<Map>> = Parameters<Map[Ev]>;
 export type Event = [string, ...any[]];
 
-type Last<T extends any[]> = T extends [...any[], infer L] ? L : any;
+type Fn = (...args: any[]) => any;
+type IsAny<T> = 0 extends 1 & T ? true : false;
+type Last<T extends any[]> = T extends [...any[], infer L] ? L : T[number];
 type AllButLast<T extends any[]> = T extends [...infer H, any] ? H : any[];
-type FirstArg<T> = T extends (first: infer P, ...rest: any[]) => any ? P : any;
-type FirstNonErrorArg<T> = T extends (...args: infer P) => any ? FirstNonError<P> : any;
-type FirstNonError<T extends any[]> = T[0] extends Error ? T[1] : T[0];
-type PrependError<T extends any[]> = { [K in keyof T]: T[K] extends (...args: infer P) => infer R ? (err: Error, ...args: P) => R : T[K] };
-type MultiplyAck<T extends any[]> = {
-  [K in keyof T]: T[K] extends (...args: infer P) => infer R ? (err: Error, responses: P[0][]) => R : T[K];
-};
-type WithTimeout<Map extends EventsMap> = { [E in keyof Map]: (...args: PrependError<Parameters<Map[E]>>) => ReturnType<Map[E]> };
-type WithMultipleAcks<Map extends EventsMap> = { [E in keyof Map]: (...args: MultiplyAck<Parameters<Map[E]>>) => ReturnType<Map[E]> };
+
+/** Whether the last parameter of an event acknowledges it; of events that may have any parameters it is not known. */
+type IsAcknowledged<F extends Fn> = IsAny<F> extends true ? boolean : IsAny<Last<Parameters<F>>> extends true ? boolean
+  : [Last<Parameters<F>>] extends [never] ? false : [Last<Parameters<F>>] extends [Fn] ? true : false;
+export type EventNamesWithAck<Map extends EventsMap, Ev extends EventNames<Map> = EventNames<Map>> =
+  Ev extends any ? (true extends IsAcknowledged<Map[Ev]> ? Ev : never) : never;
+export type EventNamesWithoutAck<Map extends EventsMap, Ev extends EventNames<Map> = EventNames<Map>> =
+  Ev extends any ? (false extends IsAcknowledged<Map[Ev]> ? Ev : never) : never;
+/** Those whose acknowledgement may fail, as it does after `timeout()`. */
+type EventNamesWithError<Map extends EventsMap, Ev extends EventNamesWithAck<Map> = EventNamesWithAck<Map>> =
+  Ev extends any ? (IsAny<AckOf<Map, Ev>> extends true ? Ev : AckOf<Map, Ev> extends (first: infer P, ...rest: any[]) => any ? (P extends Error ? Ev : never) : never) : never;
+
+type AckOf<Map extends EventsMap, Ev extends EventNames<Map>> = Last<EventParams<Map, Ev>>;
+/** What an acknowledgement promises: its first argument that is no error. */
+type AckValue<Ack> = Ack extends (...args: infer P) => any ? (P[0] extends Error ? P[1] : P[0]) : any;
+
+type StartsWithError<P extends any[]> = P extends [infer First, ...any[]] ? (IsAny<First> extends true ? false : [First] extends [Error] ? true : false) : false;
+/** An acknowledgement that fails when the time is over. */
+type TimedAck<Ack> = Ack extends (...args: infer P) => infer R ? (StartsWithError<P> extends true ? Ack : (err: Error, ...args: P) => R) : Ack;
+/** The acknowledgements of many, which come as one: the first value of each. */
+type ManyAcks<Ack> = Ack extends (...args: infer P) => infer R
+  ? P extends [] ? () => R
+    : StartsWithError<P> extends true ? (P extends [any, infer V, ...any[]] ? (err: Error, responses: V[]) => R : (err: Error) => R)
+    : (responses: P[0][]) => R
+  : Ack;
+type TimedAcks<P extends any[]> = { [K in keyof P]: TimedAck<P[K]> };
+type ManyOf<P extends any[]> = { [K in keyof P]: ManyAcks<P[K]> };
+type WithTimeout<Map> = { [Ev in keyof Map]: Map[Ev] extends (...args: infer P) => infer R ? (...args: TimedAcks<P>) => R : Map[Ev] };
+type WithMultipleAcks<Map> = { [Ev in keyof Map]: Map[Ev] extends (...args: infer P) => infer R ? (...args: ManyOf<P>) => R : Map[Ev] };
+
+/** What `send()` takes: the parameters of the event `message`. */
+type MessageParams<Map extends EventsMap> = "message" extends keyof Map ? Parameters<Map["message"]> : never;
 
 export type Room = string;
 export type SocketId = string;
@@ -72,17 +99,64 @@ export interface Cluster {
 /** As of `@socket.io/redis-adapter`: for the addresses of clients of the packages `redis` or `ioredis`, or a URL. */
 export function createAdapter(pubClient: any, subClient?: any, opts?: { key?: string; requestsTimeout?: number; publishOnSpecificResponseChannel?: boolean }): Cluster;
 
-export interface EmitterBroadcastOperator<EmitEvents extends EventsMap = DefaultEventsMap> {
-  to(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  in(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  except(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  compress(compress: boolean): EmitterBroadcastOperator<EmitEvents>;
-  get volatile(): EmitterBroadcastOperator<EmitEvents>;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): true;
+// ---- whom it is for, and what can be done with them ------------------------------------------------------------------------------
+
+/** What narrows: each gives an operator of its own. */
+interface Narrows<Operator> {
+  to(room: Room | Room[]): Operator;
+  in(room: Room | Room[]): Operator;
+  except(room: Room | Room[]): Operator;
+}
+interface Flags<Operator> {
+  compress(compress: boolean): Operator;
+  readonly volatile: Operator;
+}
+interface Bulk {
   socketsJoin(rooms: Room | Room[]): void;
   socketsLeave(rooms: Room | Room[]): void;
   disconnectSockets(close?: boolean): void;
 }
+interface Lists<EmitEvents extends EventsMap, SocketData> {
+  allSockets(): Promise<Set<SocketId>>;
+  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]>;
+}
+interface Emits<EmitEvents extends EventsMap, Done = boolean> {
+  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): Done;
+}
+interface Sends<EmitEvents extends EventsMap> {
+  send(...args: MessageParams<EmitEvents>): this;
+  write(...args: MessageParams<EmitEvents>): this;
+}
+/** The operator for all, which many may acknowledge. */
+type ForAll<EmitEvents extends EventsMap, SocketData> = BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
+
+export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
+  private constructor();
+  timeout(ms: number): BroadcastOperator<WithTimeout<EmitEvents>, SocketData>;
+  emitWithAck<Ev extends EventNamesWithError<EmitEvents>>(ev: Ev, ...args: AllButLast<EventParams<EmitEvents, Ev>>): Promise<AckValue<AckOf<EmitEvents, Ev>>>;
+}
+export interface BroadcastOperator<EmitEvents extends EventsMap, SocketData>
+  extends Narrows<BroadcastOperator<EmitEvents, SocketData>>, Flags<BroadcastOperator<EmitEvents, SocketData>>, Emits<EmitEvents>, Lists<EmitEvents, SocketData>, Bulk {
+  readonly local: BroadcastOperator<EmitEvents, SocketData>;
+}
+
+export class RemoteSocket<EmitEvents extends EventsMap, SocketData> {
+  private constructor();
+  readonly id: SocketId;
+  readonly handshake: Handshake;
+  readonly rooms: Set<Room>;
+  readonly data: SocketData;
+  timeout(ms: number): BroadcastOperator<WithTimeout<EmitEvents>, SocketData>;
+  join(room: Room | Room[]): void;
+  leave(room: Room): void;
+  disconnect(close?: boolean): this;
+}
+export interface RemoteSocket<EmitEvents extends EventsMap, SocketData> extends Emits<EmitEvents> {}
+
+// ---- emitters: from outside of the cluster's servers -----------------------------------------------------------------------------
+
+export interface EmitterBroadcastOperator<EmitEvents extends EventsMap = DefaultEventsMap>
+  extends Narrows<EmitterBroadcastOperator<EmitEvents>>, Flags<EmitterBroadcastOperator<EmitEvents>>, Emits<EmitEvents, true>, Bulk {}
 
 /** What has become of what was emitted. */
 export interface EmitterState {
@@ -105,27 +179,24 @@ export class Emitter<EmitEvents extends EventsMap = DefaultEventsMap, ServerSide
   readonly nsp: string;
   constructor(client: any, opts?: { key?: string; [option: string]: any }, nsp?: string);
   of(nsp: string): Emitter<EmitEvents, ServerSideEvents>;
-  to(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  in(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  except(room: Room | Room[]): EmitterBroadcastOperator<EmitEvents>;
-  compress(compress: boolean): EmitterBroadcastOperator<EmitEvents>;
-  get volatile(): EmitterBroadcastOperator<EmitEvents>;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): true;
-  socketsJoin(rooms: Room | Room[]): void;
-  socketsLeave(rooms: Room | Room[]): void;
-  disconnectSockets(close?: boolean): void;
   serverSideEmit<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: EventParams<ServerSideEvents, Ev>): void;
   /** Resolves when the broker has taken what was emitted before. */
   flush(timeoutMs?: number): Promise<void>;
   close(timeoutMs?: number): Promise<void>;
   readonly state: EmitterState;
 }
+export interface Emitter<EmitEvents extends EventsMap = DefaultEventsMap, ServerSideEvents extends EventsMap = DefaultEventsMap>
+  extends EmitterBroadcastOperator<EmitEvents> {}
+
+// ---- servers -----------------------------------------------------------------------------------------------------------------
+
+type AdapterOption = ClusterOptions | Cluster | (new (nsp: any) => object) | ((nsp: any) => object);
 
 export interface ServerOptions {
   path: string;
   serveClient: boolean;
   /** `{ kind, url, ... }` or what `createAdapter` gives, to join a cluster; or a class. */
-  adapter: ClusterOptions | Cluster | any;
+  adapter: AdapterOption;
   connectTimeout: number;
   cleanupEmptyChildNamespaces: boolean;
   addTrailingSlash: boolean;
@@ -141,6 +212,11 @@ export interface ServerOptions {
   httpCompression: boolean | object;
   destroyUpgrade: boolean;
   destroyUpgradeTimeout: number;
+  /** These are taken with a warning, and do nothing yet. */
+  parser: any;
+  connectionStateRecovery: object;
+  allowEIO3: boolean;
+  perMessageDeflate: boolean | object;
   /** Bounds of the engine: see docs/bounds.md. */
   limits: { [name: string]: number | string | false };
   /** Refuse pages of other origins, WebSockets too. */
@@ -178,77 +254,22 @@ export interface Engine extends EventEmitter {
   metrics(): string;
 }
 
-interface Broadcasting<EmitEvents extends EventsMap, SocketData> {
-  to(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  in(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  except(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  readonly local: BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-}
-
-interface Many<EmitEvents extends EventsMap, SocketData> extends Broadcasting<EmitEvents, SocketData> {
-  compress(compress: boolean): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  readonly volatile: BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  timeout(ms: number): BroadcastOperator<WithTimeout<WithMultipleAcks<EmitEvents>>, SocketData>;
-  allSockets(): Promise<Set<SocketId>>;
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]>;
-  socketsJoin(room: Room | Room[]): void;
-  socketsLeave(room: Room | Room[]): void;
-  disconnectSockets(close?: boolean): void;
-}
-
-export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> implements Many<EmitEvents, SocketData> {
-  to(room: Room | Room[]): BroadcastOperator<EmitEvents, SocketData>;
-  in(room: Room | Room[]): BroadcastOperator<EmitEvents, SocketData>;
-  except(room: Room | Room[]): BroadcastOperator<EmitEvents, SocketData>;
-  compress(compress: boolean): BroadcastOperator<EmitEvents, SocketData>;
-  get volatile(): BroadcastOperator<EmitEvents, SocketData>;
-  get local(): BroadcastOperator<EmitEvents, SocketData>;
-  timeout(ms: number): BroadcastOperator<WithTimeout<EmitEvents>, SocketData>;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
-  emitWithAck<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: AllButLast<EventParams<EmitEvents, Ev>>): Promise<FirstNonErrorArg<Last<EventParams<EmitEvents, Ev>>>>;
-  allSockets(): Promise<Set<SocketId>>;
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]>;
-  socketsJoin(room: Room | Room[]): void;
-  socketsLeave(room: Room | Room[]): void;
-  disconnectSockets(close?: boolean): void;
-}
-
-export class RemoteSocket<EmitEvents extends EventsMap, SocketData> {
-  readonly id: SocketId;
-  readonly handshake: Handshake;
-  readonly rooms: Set<Room>;
-  readonly data: SocketData;
-  timeout(ms: number): BroadcastOperator<WithTimeout<EmitEvents>, SocketData>;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
-  join(room: Room | Room[]): void;
-  leave(room: Room): void;
-  disconnect(close?: boolean): this;
-}
-
 type SocketReserved = {
   disconnect: (reason: DisconnectReason, description?: any) => void;
   disconnecting: (reason: DisconnectReason, description?: any) => void;
   error: (err: Error) => void;
 };
-type Heard<Reserved, Events> = Omit<Events, keyof Reserved> & Reserved;
-type Listener<Map, Ev> = Ev extends keyof Map ? Map[Ev] : (...args: any[]) => void;
+type Listened<Reserved extends EventsMap, Events extends EventsMap> = EventNames<Reserved> | EventNames<Events>;
+type Listener<Reserved extends EventsMap, Events extends EventsMap, Ev> = OrAny<Ev extends keyof Reserved ? Reserved[Ev] : Ev extends keyof Events ? Events[Ev] : never>;
+/** Within a generic class names of events may not be known. */
+type OrAny<T> = [T] extends [never] ? (...args: any[]) => void | Promise<void> : T;
 
 /** An EventEmitter whose listeners are typed. */
-declare class TypedEmitter<Map> {
-  on<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  addListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  prependListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  once<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  prependOnceListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  off<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  removeListener<Ev extends keyof Map & string>(ev: Ev, listener: Listener<Map, Ev>): this;
-  removeAllListeners(ev?: keyof Map & string): this;
-  listeners<Ev extends keyof Map & string>(ev: Ev): Listener<Map, Ev>[];
-  rawListeners<Ev extends keyof Map & string>(ev: Ev): Listener<Map, Ev>[];
-  listenerCount(ev: keyof Map & string): number;
-  eventNames(): (string | symbol)[];
-  setMaxListeners(n: number): this;
-  getMaxListeners(): number;
+declare abstract class TypedEmitter<Reserved extends EventsMap, Events extends EventsMap> extends EventEmitter {
+  on<Ev extends Listened<Reserved, Events>>(ev: Ev, listener: Listener<Reserved, Events, Ev>): this;
+  once<Ev extends Listened<Reserved, Events>>(ev: Ev, listener: Listener<Reserved, Events, Ev>): this;
+  off<Ev extends Listened<Reserved, Events>>(ev: Ev, listener: Listener<Reserved, Events, Ev>): this;
+  listeners<Ev extends Listened<Reserved, Events>>(ev: Ev): Listener<Reserved, Events, Ev>[];
 }
 
 export class Socket<
@@ -256,7 +277,8 @@ export class Socket<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends TypedEmitter<Heard<SocketReserved, ListenEvents>> implements Broadcasting<EmitEvents, SocketData> {
+> extends TypedEmitter<SocketReserved, ListenEvents> {
+  private constructor();
   readonly id: SocketId;
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   readonly client: Client;
@@ -269,20 +291,15 @@ export class Socket<
   readonly conn: Conn;
   data: SocketData;
   emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
-  emitWithAck<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: AllButLast<EventParams<EmitEvents, Ev>>): Promise<FirstNonErrorArg<Last<EventParams<EmitEvents, Ev>>>>;
-  send(...args: any[]): this;
-  write(...args: any[]): this;
+  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(ev: Ev, ...args: AllButLast<EventParams<EmitEvents, Ev>>): Promise<AckValue<AckOf<EmitEvents, Ev>>>;
   join(rooms: Room | Room[]): Promise<void> | void;
   leave(room: Room): Promise<void> | void;
   disconnect(close?: boolean): this;
   compress(compress: boolean): this;
   get volatile(): this;
-  get broadcast(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  get local(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
+  get broadcast(): ForAll<EmitEvents, SocketData>;
+  get local(): ForAll<EmitEvents, SocketData>;
   timeout(ms: number): Socket<ListenEvents, WithTimeout<EmitEvents>, ServerSideEvents, SocketData>;
-  to(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  in(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  except(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
   use(fn: (event: Event, next: (err?: Error) => void) => void): this;
   onAny(listener: (...args: any[]) => void): this;
   prependAny(listener: (...args: any[]) => void): this;
@@ -293,41 +310,44 @@ export class Socket<
   offAnyOutgoing(listener?: (...args: any[]) => void): this;
   listenersAnyOutgoing(): ((...args: any[]) => void)[];
 }
+export interface Socket<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  SocketData = any,
+> extends Narrows<ForAll<EmitEvents, SocketData>>, Sends<EmitEvents> {}
 
-type NamespaceReserved<L extends EventsMap, E extends EventsMap, S extends EventsMap, D> = {
+interface NamespaceReserved<L extends EventsMap, E extends EventsMap, S extends EventsMap, D> {
   connect: (socket: Socket<L, E, S, D>) => void;
   connection: (socket: Socket<L, E, S, D>) => void;
+}
+interface ServerReserved<L extends EventsMap, E extends EventsMap, S extends EventsMap, D> extends NamespaceReserved<L, E, S, D> {
   new_namespace: (namespace: Namespace<L, E, S, D>) => void;
-};
+}
+
+/** What a namespace can do, and a server by its namespace `/`. */
+declare abstract class Everybody<Reserved extends EventsMap, L extends EventsMap, E extends EventsMap, S extends EventsMap, D> extends TypedEmitter<Reserved, S> {
+  use(fn: (socket: Socket<L, E, S, D>, next: (err?: ExtendedError) => void) => void): this;
+  emit<Ev extends EventNamesWithoutAck<E>>(ev: Ev, ...args: EventParams<E, Ev>): boolean;
+  get local(): ForAll<E, D>;
+  timeout(ms: number): BroadcastOperator<WithTimeout<WithMultipleAcks<E>>, D>;
+  serverSideEmit<Ev extends EventNames<S>>(ev: Ev, ...args: EventParams<WithMultipleAcks<WithTimeout<S>>, Ev>): boolean;
+  serverSideEmitWithAck<Ev extends EventNamesWithAck<S>>(ev: Ev, ...args: AllButLast<EventParams<S, Ev>>): Promise<AckValue<AckOf<S, Ev>>[]>;
+}
+interface Everybody<Reserved extends EventsMap, L extends EventsMap, E extends EventsMap, S extends EventsMap, D>
+  extends Narrows<ForAll<E, D>>, Flags<ForAll<E, D>>, Sends<E>, Lists<E, D>, Bulk {}
 
 export class Namespace<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends TypedEmitter<Heard<NamespaceReserved<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, ServerSideEvents>> implements Many<EmitEvents, SocketData> {
+> extends Everybody<NamespaceReserved<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+  private constructor();
   readonly name: string;
   readonly sockets: Map<SocketId, Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   adapter: any;
-  use(fn: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, next: (err?: ExtendedError) => void) => void): this;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
-  send(...args: any[]): this;
-  write(...args: any[]): this;
-  to(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  in(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  except(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  compress(compress: boolean): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  get volatile(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  get local(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  timeout(ms: number): BroadcastOperator<WithTimeout<WithMultipleAcks<EmitEvents>>, SocketData>;
-  allSockets(): Promise<Set<SocketId>>;
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]>;
-  socketsJoin(room: Room | Room[]): void;
-  socketsLeave(room: Room | Room[]): void;
-  disconnectSockets(close?: boolean): void;
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: EventParams<ServerSideEvents, Ev>): boolean;
-  serverSideEmitWithAck<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: AllButLast<EventParams<ServerSideEvents, Ev>>): Promise<FirstArg<Last<EventParams<ServerSideEvents, Ev>>>[]>;
 }
 
 type AnyServer = HTTPServer | HTTPSServer | Http2Server | Http2SecureServer;
@@ -338,7 +358,7 @@ export class Server<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends TypedEmitter<Heard<NamespaceReserved<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, ServerSideEvents>> implements Many<EmitEvents, SocketData> {
+> extends Everybody<ServerReserved<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   engine: Engine;
   httpServer: AnyServer;
@@ -351,29 +371,11 @@ export class Server<
   connectTimeout(v: number): this;
   connectTimeout(): number;
   adapter(): any;
-  adapter(v: any): this;
+  adapter(v: AdapterOption): this;
   listen(srv: AnyServer | number, opts?: Partial<ServerOptions>): this;
   attach(srv: AnyServer | number, opts?: Partial<ServerOptions>): this;
   of(name: string | RegExp | ParentMatch, fn?: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   close(fn?: (err?: Error) => void): Promise<void>;
-  use(fn: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, next: (err?: ExtendedError) => void) => void): this;
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
-  send(...args: any[]): this;
-  write(...args: any[]): this;
-  to(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  in(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  except(room: Room | Room[]): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  compress(compress: boolean): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  get volatile(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  get local(): BroadcastOperator<WithMultipleAcks<EmitEvents>, SocketData>;
-  timeout(ms: number): BroadcastOperator<WithTimeout<WithMultipleAcks<EmitEvents>>, SocketData>;
-  allSockets(): Promise<Set<SocketId>>;
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]>;
-  socketsJoin(room: Room | Room[]): void;
-  socketsLeave(room: Room | Room[]): void;
-  disconnectSockets(close?: boolean): void;
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: EventParams<ServerSideEvents, Ev>): boolean;
-  serverSideEmitWithAck<Ev extends EventNames<ServerSideEvents>>(ev: Ev, ...args: AllButLast<EventParams<ServerSideEvents, Ev>>): Promise<FirstArg<Last<EventParams<ServerSideEvents, Ev>>>[]>;
 }
 
 declare function sockeye(srv?: AnyServer | number, opts?: Partial<ServerOptions>): Server;
