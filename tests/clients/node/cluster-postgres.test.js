@@ -134,7 +134,8 @@ describe("servers of ours alone", () => {
       await cmd(a, "emit", { event: "kept", args: [bytes(1, 2)] });
       await received(saw, [[["kept", bytes(1, 2)]], [["kept", bytes(1, 2)]]]);
       // It had a row, whether or not that is there still.
-      assert.deepEqual(await postgres.query("SELECT last_value::int, is_called FROM socket_io_attachments_id_seq"), [{ last_value: 1, is_called: true }]);
+      const [{ sequence }] = await postgres.query("SELECT pg_get_serial_sequence('socket_io_attachments', 'id') AS sequence");
+      assert.deepEqual(await postgres.query(`SELECT last_value::int, is_called FROM ${sequence}`), [{ last_value: 1, is_called: true }]);
       await eventually(async () => (await count()) === 0);
       await postgres.query("DROP TABLE socket_io_attachments");
       await eventually(async () => {

@@ -15,7 +15,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @pytest.fixture(scope="module", params=conftest.DELIVERIES)
 def measured(request):
-    server = conftest.Testbed({"DELIVERY": request.param, "SHARDS": "2", "METRICS_PATH": "/metrics"})
+    # A client on polling sometimes leaves without a word: its session is there until the heartbeat is over.
+    heartbeat = {"PING_INTERVAL": "1000", "PING_TIMEOUT": "5000"}
+    server = conftest.Testbed({"DELIVERY": request.param, "SHARDS": "2", "METRICS_PATH": "/metrics", **heartbeat})
     yield server
     server.stop()
 

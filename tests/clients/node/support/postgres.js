@@ -12,7 +12,7 @@ import { promisify } from "node:util";
 
 import pg from "pg";
 
-import { freePort } from "./process.js";
+import { freePort, isStopped } from "./process.js";
 
 const START_TIMEOUT_MS = 60_000;
 // Debian keeps its programs out of the way.
@@ -112,12 +112,16 @@ export class Postgres {
     }
   }
 
-  /** Sends a signal to the server and all of its processes. */
-  signal(name) {
-    const { pid: parent } = this.child;
-    // Each of them has a session of its own, so that the group is not enough.
-    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8");
-    for (const pid of [parent, ...children.split(" ").filter(Boolean).map(Number)]) {
+  /** The server and all of its processes. Each of them has a session of its own, so that the group is not enough. */
+  get pids() {
+    const { pid } = this.child;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    return [pid, ...children.split(" ").filter(Boolean).map(Number)];
+  }
+
+  /** Sends a signal to all of them, or to `pids`. */
+  signal(name, pids = this.pids) {
+    for (const pid of pids) {
       try {
         process.kill(pid, name);
       } catch {
@@ -138,9 +142,26 @@ export class Postgres {
 
   /** Ends it as a crash would. */
   async kill() {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.signal("SIGKILL");
+    const hasEnded = () => this.child.exitCode !== null || this.child.signalCode !== null;
+    if (!hasEnded()) this.child.kill("SIGSTOP");
+    while (!hasEnded() && !isStopped(this.child.pid)) await sleep(5);
+    if (hasEnded()) return;
+    // Who stands still has no more children.
+    const { pids } = this;
+    this.signal("SIGKILL", pids);
     await this.exited;
+    // While one of them is there still, nobody may start it again.
+    while (pids.some(isRunning)) await sleep(5);
+  }
+}
+
+/** Whether a process is there, and not only waits for its parent to hear of its end. */
+function isRunning(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    return false;
   }
 }
 

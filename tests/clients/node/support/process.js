@@ -125,7 +125,8 @@ export class Program {
   }
 }
 
-function isStopped(pid) {
+/** Whether a process stands still. */
+export function isStopped(pid) {
   const tasks = `/proc/${pid}/task`;
   try {
     // The state is what follows the name, which is in parentheses.
