@@ -13,8 +13,8 @@ import { Authority } from "./support/certificates.js";
 import { Clients, cmd, eventually, record } from "./support/client.js";
 import { everyOperation, roomSubscribers, withServers } from "./support/cluster.js";
 import { request } from "./support/http.js";
-import { startProgram, startTestbed } from "./support/process.js";
-import { killAll, RedisCluster, shardSubscribers, startRedis, startTlsRedis } from "./support/redis.js";
+import { allStarted, startProgram, startTestbed } from "./support/process.js";
+import { killAll, RedisCluster, shardSubscribers, startRedis, startTlsRedis, startTlsSentinel } from "./support/redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("support/official.js", import.meta.url));
 // More than an answer takes on a loaded machine.
@@ -26,13 +26,13 @@ const PATIENCE_MS = 60_000;
 after(killAll);
 
 /** Servers of ours with these options of the adapter, and official ones with this environment, while `run` runs with a client at each. */
-async function serving(options, official, run) {
+async function serving(options, official, run, adapter = "redis") {
   const ours = options.map((each) => {
-    return startTestbed({ ADAPTER: "redis", ADAPTER_OPTIONS: JSON.stringify({ ...TIMEOUT, ...each }), METRICS_PATH: "/metrics" });
+    return startTestbed({ ADAPTER: adapter, ADAPTER_OPTIONS: JSON.stringify({ ...TIMEOUT, ...each }), METRICS_PATH: "/metrics" });
   });
   const ready = { readyPath: "/socket.io/?EIO=4&transport=polling" };
-  const theirs = official.map((env) => startProgram(process.execPath, [OFFICIAL], { ADAPTER: "redis", REQUESTS_TIMEOUT: String(TIMEOUT_MS), ...env }, ready));
-  const servers = await Promise.all([...ours, ...theirs]);
+  const theirs = official.map((env) => startProgram(process.execPath, [OFFICIAL], { ADAPTER: adapter, REQUESTS_TIMEOUT: String(TIMEOUT_MS), ...env }, ready));
+  const servers = await allStarted([...ours, ...theirs]);
   const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
   try {
     await run(await Promise.all(clients.map((each) => each.connect("/"))), servers);
@@ -117,6 +117,40 @@ describe("Redis over TLS", () => {
     await serving([{ url: url(strict), tls }, { url: url(strict), tls }], [], everything);
     await refused({ url: url(strict), tls: { caFile: authority.cert } }, strict);
   });
+
+  describe("at the masters of a Redis Cluster", () => {
+    let cluster;
+    before(async () => (cluster = await RedisCluster.start(authority, localhost)));
+    after(() => cluster?.remove());
+
+    for (const adapter of ["redis", "sharded-redis", "redis-streams"]) {
+      test(`two servers of ours and an official one do everything over ${adapter}`, async () => {
+        const [nodes, tls] = [cluster.secureUrls, { caFile: authority.cert }];
+        const official = { REDIS_URL: nodes.join(), REDIS_CA: authority.cert };
+        await serving([{ nodes, tls }, { nodes: [`rediss://localhost:${cluster.nodes[1].tlsPort}`], tls }], [official], everything, adapter);
+      });
+    }
+
+    test("an authority that is not trusted is refused", () => refused({ nodes: cluster.secureUrls }, cluster.nodes[0]));
+  });
+
+  test("the master fails: sentinels, over TLS too, tell the new one", async () => {
+    const replicating = ["--tls-replication", "yes"];
+    const master = await startTlsRedis(authority, localhost, false, replicating);
+    const of = ["--replicaof", "127.0.0.1", String(master.tlsPort)];
+    const replica = await startTlsRedis(authority, localhost, false, [...replicating, ...of]);
+    const sentinel = await startTlsSentinel(authority, localhost, master);
+    await eventually(async () => (await sentinel.ask("INFO sentinel")).includes("slaves=1"), PATIENCE_MS);
+    const options = { url: "rediss://mymaster", sentinels: [`rediss://localhost:${sentinel.tlsPort}`], tls: { caFile: authority.cert } };
+    await serving([options, options], [], async (clients) => {
+      await everything(clients);
+      await master.kill();
+      const told = async () => (await sentinel.ask("SENTINEL get-master-addr-by-name mymaster")).includes(String(replica.tlsPort));
+      await eventually(told, PATIENCE_MS);
+      await everything(clients);
+    });
+    await sentinel.kill();
+  });
 });
 
 describe("a Redis Cluster", () => {
@@ -172,7 +206,7 @@ describe("a Redis Cluster", () => {
     const replicas = await Promise.all(cluster.nodes.map((node) => cluster.addReplica(node)));
     await serving([{ nodes: cluster.urls }, { nodes: cluster.urls }, { nodes: cluster.urls }], [], async (clients) => {
       await counted(clients, 3);
-      await eventually(async () => (await replicas[0].ask("CLUSTER FAILOVER")).startsWith("+OK"), PATIENCE_MS);
+      await cluster.promote(replicas[0]);
       const nobody = async () => (await cluster.nodes[0].ask("PUBSUB NUMSUB socket.io-request#/#")).endsWith(":0\r\n");
       // Counting shows a server where it is.
       await eventually(async () => (await counted(clients, 3)) || nobody(), PATIENCE_MS);

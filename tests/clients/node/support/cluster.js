@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./client.js";
-import { DELIVERIES, startProgram, startTestbed } from "./process.js";
+import { allStarted, DELIVERIES, startProgram, startTestbed } from "./process.js";
 import { shardSubscribers } from "./redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("official.js", import.meta.url));
@@ -33,7 +33,7 @@ export function cluster(env, suite, subscribers) {
   before(async () => {
     const common = { REQUESTS_TIMEOUT: String(REQUESTS_TIMEOUT_MS), ...env() };
     const of = (name) => ({ ...common, SERVER_NAME: name });
-    context.servers = await Promise.all([
+    context.servers = await allStarted([
       startTestbed({ ...of(NAMES[0]), SHARDS: "2", DELIVERY: DELIVERIES.at(0) }),
       startTestbed({ ...of(NAMES[1]), DELIVERY: DELIVERIES.at(1) ?? DELIVERIES.at(0) }),
       startProgram(process.execPath, [OFFICIAL], of(NAMES[2]), { readyPath: "/socket.io/?EIO=4&transport=polling" }),
@@ -73,11 +73,8 @@ export async function withServers(envs, run, { namespaces } = {}) {
 
 /** Starts servers of ours with these environments, and waits until each knows of all; if that fails none is left. */
 export async function startTogether(envs, namespaces) {
-  const started = await Promise.allSettled(envs.map((env) => startTestbed(env)));
-  const servers = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  const servers = await allStarted(envs.map((env) => startTestbed(env)));
   try {
-    const failed = started.find(({ status }) => status === "rejected");
-    if (failed) throw failed.reason;
     await together(servers, namespaces);
     return servers;
   } catch (error) {

@@ -148,6 +148,15 @@ export async function startProgram(file, args = [], env = {}, options = {}) {
   throw new Error(`${file} does not start: ${end.error ?? JSON.stringify(end)}\n${program.stderr}`);
 }
 
+/** What these have started; if one does not start, none is left. */
+export async function allStarted(starting) {
+  const started = await Promise.allSettled(starting);
+  const failed = started.find(({ status }) => status === "rejected");
+  if (!failed) return started.map(({ value }) => value);
+  await Promise.all(started.map(({ value }) => value?.kill()));
+  throw failed.reason;
+}
+
 /** Starts the testbed with the given environment. */
 export function startTestbed(env = {}, options = {}) {
   return startProgram(TESTBED, [], env, { readyPath: "/socket.io/?EIO=4&transport=polling", ...options });

@@ -7,7 +7,8 @@ import { createClient, createCluster } from "redis";
 function make({ REDIS_URL, REDIS_CA }) {
   const urls = REDIS_URL.split(",");
   const tls = REDIS_CA ? { socket: { tls: true, ca: readFileSync(REDIS_CA) } } : {};
-  return urls.length > 1 ? createCluster({ rootNodes: urls.map((url) => ({ url })) }) : createClient({ url: REDIS_URL, ...tls });
+  if (urls.length > 1) return createCluster({ rootNodes: urls.map((url) => ({ url })), defaults: tls });
+  return createClient({ url: REDIS_URL, ...tls });
 }
 
 async function connected(client) {

@@ -1,6 +1,6 @@
 /** A Redis of a test's own: on a free port of 127.0.0.1, without persistence, ended with the test. */
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -99,19 +99,25 @@ export async function startKeepingRedis() {
   return startRedis(["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"]);
 }
 
-/** Starts one that speaks TLS with this certificate on its `tlsPort`, too; with `clients`, only to those who show one. */
-export async function startTlsRedis(authority, { cert, key }, clients = false) {
-  const tlsPort = await freePort();
+/** Arguments of one that speaks TLS with this certificate, too; with `clients`, only to those who show one. */
+function tlsArguments(port, authority, { cert, key }, clients = false) {
   const files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority.cert];
-  const redis = await startRedis(["--tls-port", String(tlsPort), ...files, "--tls-auth-clients", clients ? "yes" : "no"]);
+  return ["--tls-port", String(port), ...files, "--tls-auth-clients", clients ? "yes" : "no"];
+}
+
+/** Starts one that speaks TLS with this certificate on its `tlsPort`, too; with `clients`, only to those who show one. */
+export async function startTlsRedis(authority, certificate, clients = false, args = []) {
+  const tlsPort = await freePort();
+  const redis = await startRedis([...tlsArguments(tlsPort, authority, certificate, clients), ...args]);
   redis.tlsPort = tlsPort;
   return redis;
 }
 
-/** A Redis Cluster of three masters, in a folder of its own that `remove` removes. */
+/** A Redis Cluster of three masters, in a folder of its own that `remove` removes. With `tls`, an authority and a certificate, it speaks TLS, too. */
 export class RedisCluster {
-  static async start() {
+  static async start(...tls) {
     const cluster = new RedisCluster();
+    cluster.tls = tls;
     cluster.started = [];
     cluster.folder = await mkdtemp(path.join(tmpdir(), "sockeye-cluster-"));
     cluster.nodes = await Promise.all([0, 1, 2].map(() => cluster.startNode()));
@@ -132,13 +138,17 @@ export class RedisCluster {
     const args = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", NODE_TIMEOUT_MS];
     const limits = ["--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0"];
     const redis = new Redis(port, ["--save", "", "--appendonly", "no", "--dir", folder, ...args, ...limits]);
-    redis.bus = bus;
+    Object.assign(redis, { bus, meetPort: port });
+    if (this.tls.length !== 0) {
+      redis.meetPort = redis.tlsPort = await freePort();
+      redis.args.push("--tls-cluster", "yes", ...tlsArguments(redis.tlsPort, ...this.tls));
+    }
     this.started.push(redis);
     return redis.start();
   }
 
   meet(node) {
-    return this.nodes[0].ask(`CLUSTER MEET 127.0.0.1 ${node.port} ${node.bus}`);
+    return this.nodes[0].ask(`CLUSTER MEET 127.0.0.1 ${node.meetPort} ${node.bus}`);
   }
 
   /** Adds a replica of a node. */
@@ -162,6 +172,16 @@ export class RedisCluster {
     return eventually(async () => (await Promise.all(this.nodes.map(knows))).every(Boolean), START_TIMEOUT_MS);
   }
 
+  /** Lets a replica take the place of its master, which is there yet. On a loaded machine they may give up. */
+  async promote(replica) {
+    for (let attempt = 0; ; attempt += 1) {
+      await eventually(async () => (await replica.ask("CLUSTER FAILOVER")).startsWith("+OK"), START_TIMEOUT_MS);
+      const isMaster = eventually(async () => (await replica.ask("ROLE")).includes("master"), 10_000);
+      if (await isMaster.then(() => true, () => false)) return;
+      if (attempt === 5) throw new Error("the replica does not become the master");
+    }
+  }
+
   /** Gives a slot with its keys to another master; `between` runs when the keys have moved and the slot has not yet. */
   async move(slot, from, to, between = () => {}) {
     const id = async (node) => (await node.ask("CLUSTER MYID")).split("\r\n")[1];
@@ -180,6 +200,10 @@ export class RedisCluster {
     return this.nodes.map((node) => node.url);
   }
 
+  get secureUrls() {
+    return this.nodes.map((node) => `rediss://127.0.0.1:${node.tlsPort}`);
+  }
+
   /** Ends all nodes and removes what they wrote. */
   async remove() {
     await Promise.all(this.started.map((node) => node.kill()));
@@ -190,4 +214,18 @@ export class RedisCluster {
 /** Starts a sentinel with this file, which it writes to. */
 export async function startSentinel(config) {
   return new Redis(await freePort(), [config, "--sentinel"]).start();
+}
+
+/** Starts a sentinel that speaks TLS, to this master too, which it calls `mymaster`, and on its `tlsPort`. */
+export async function startTlsSentinel(authority, certificate, master) {
+  const folder = await mkdtemp(path.join(tmpdir(), "sockeye-sentinel-"));
+  folders.push(folder);
+  const config = path.join(folder, "sentinel.conf");
+  const lines = [`monitor mymaster 127.0.0.1 ${master.tlsPort} 1`, "down-after-milliseconds mymaster 300", "failover-timeout mymaster 1000"];
+  await writeFile(config, lines.map((line) => `sentinel ${line}\n`).join(""));
+  const tlsPort = await freePort();
+  const args = [config, "--sentinel", "--tls-replication", "yes", ...tlsArguments(tlsPort, authority, certificate)];
+  const sentinel = await new Redis(await freePort(), args).start();
+  sentinel.tlsPort = tlsPort;
+  return sentinel;
 }
