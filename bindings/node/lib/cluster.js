@@ -45,12 +45,19 @@ function redisUrl(options) {
   return `${tls ? "rediss" : "redis"}://${credentials(user, password)}${hostOf(host)}:${port}${db ? "/" + db : ""}`;
 }
 
-/** Where a pool of the package `pg` connects to. */
-function postgresUrl({ connectionString, host, port = 5432, user, password, database, ssl }) {
+/** Where a pool of the package `pg` connects to; what it is not told it takes from the environment. */
+function postgresUrl({ connectionString, ssl, ...told }) {
   if (connectionString) return connectionString;
+  const of = (name) => told[name] ?? process.env[`PG${name.toUpperCase()}`];
+  const [host, port, user, password, database] = ["host", "port", "user", "password", "database"].map(of);
   if (typeof password === "function") throw new Error("a password that is a function cannot be used: give a url");
+  const path = encoded(database ?? user ?? "");
+  if (host?.startsWith("/")) {
+    const query = Object.entries({ host, port, user, password }).filter(([, value]) => value !== undefined);
+    return `postgres:///${path}?${query.map(([key, value]) => `${key}=${encoded(value)}`).join("&")}`;
+  }
   const query = ssl ? "?sslmode=require" : "";
-  return `postgres://${credentials(user, password)}${hostOf(host)}:${port}/${encoded(database ?? user ?? "")}${query}`;
+  return `postgres://${credentials(user, password)}${hostOf(host)}:${port ?? 5432}/${path}${query}`;
 }
 
 /** The connection's options of a URL, an object with `url`, or a client. */

@@ -20,7 +20,7 @@ const RECORD = 16;
 class Core {
   /**
    * @param options of the engine, by their official names
-   * @param host `{ onAuthorize, onNamespaceRequest, onNamespace, onServerMessage, onAdapter, onNotes, onError, onClosed }`
+   * @param host `{ onAuthorize, onNamespaceRequest, onNamespace, onServerMessage, onAdapter, onNotes, onClosed }`
    */
   constructor(options, host) {
     this.host = host;
@@ -111,9 +111,6 @@ class Core {
       return this.host.onNamespace(kind === EVENT.NAMESPACE, words[at + 1], this.text(at + 10));
     }
     if (kind === EVENT.ACK) return this.acknowledged(at, index);
-    if (kind === EVENT.CONNECTION_ERROR) {
-      return this.host.onError(words[at + 3] | 0, this.text(at + 10), this.args[index]);
-    }
     if (kind === EVENT.SERVER_ACK || kind === EVENT.SOCKETS) return this.acknowledged(at, index);
     if (kind === EVENT.SERVER_MESSAGE) {
       const args = words[at + 15] === 0 ? this.args[index] : putIn(this.args[index], this.attachmentsAt(at));

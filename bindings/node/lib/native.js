@@ -19,7 +19,6 @@ module.exports = {
     SERVER_ACK: 11,
     SOCKETS: 12,
     ROOM: 13,
-    CONNECTION_ERROR: 18,
     NAMESPACE: 19,
     ADAPTER_DOWN: 24,
     ADAPTER_UP: 25,

@@ -192,4 +192,17 @@ test("the packages that stand for official ones take the addresses of their clie
   const pool = { options: { host: "h", user: "u", password: "p@", database: "d", ssl: true } };
   assert.deepEqual(url(postgres.createAdapter(pool, { channelPrefix: "mine" })), ["postgres", "postgres://u:p%40@h:5432/d?sslmode=require"]);
   assert.throws(() => postgres.createAdapter({ options: { password: () => "x" } }), /give a url/);
+  const folder = { options: { host: "/run/pg", port: 5433, user: "u", password: "a b" } };
+  assert.deepEqual(url(postgres.createAdapter(folder)), ["postgres", "postgres:///u?host=%2Frun%2Fpg&port=5433&user=u&password=a%20b"]);
+});
+
+test("what a pool of PostgreSQL is not told is in the environment", (t) => {
+  const postgres = require("../lib/packages/postgres-adapter");
+  const environment = { PGHOST: "h", PGPORT: "6000", PGUSER: "u", PGPASSWORD: "p@", PGDATABASE: "d" };
+  Object.assign(process.env, environment);
+  t.after(() => {
+    for (const name in environment) delete process.env[name];
+  });
+  const url = (options) => postgres.createAdapter({ options }).options.url;
+  assert.deepEqual([url({}), url({ host: "other", database: "e" })], ["postgres://u:p%40@h:6000/d", "postgres://u:p%40@other:6000/e"]);
 });
