@@ -98,8 +98,9 @@ pub async fn watch_clock(member: Arc<ServerMember>) {
         let (mut out, now_us) = (Outbox::default(), server.now_us());
         let (expired, next) = node.requests.expire(&mut out, now_us);
         let next_beat = node.keep_peers(server, &mut out, now_us);
-        out.deliver(false);
+        // Who is told of it finds it counted.
         server.metrics.add(Count::AdapterTimeouts, expired);
+        out.deliver(false);
         let next = next.into_iter().chain(next_beat).min();
         let pause = next.map_or(DEADLINE_FAR, |at| Duration::from_micros(at.saturating_sub(now_us)));
         // Either way it is looked at again.
