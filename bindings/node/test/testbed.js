@@ -94,6 +94,8 @@ function adapter() {
   const kind = env.ADAPTER ?? "memory";
   if (kind === "memory") return undefined;
   if (!Object.hasOwn(PREFIXES, kind)) stop(`ADAPTER=${kind}: not known`);
+  const options = json("ADAPTER_OPTIONS");
+  if (options) return { kind, ...options };
   const postgres = kind === "postgres";
   return {
     kind,
@@ -103,7 +105,6 @@ function adapter() {
     subscriptionMode: env.SUBSCRIPTION_MODE,
     requestsTimeout: integer("REQUESTS_TIMEOUT"),
     publishOnSpecificResponseChannel: env.SPECIFIC_RESPONSE_CHANNEL === "1" || undefined,
-    ...json("ADAPTER_OPTIONS"),
   };
 }
 
