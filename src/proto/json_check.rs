@@ -192,7 +192,13 @@ impl Reader<'_> {
 #[inline(always)]
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let (chunks, _) = bytes.as_chunks::<16>();
-    let start = chunks.iter().position(ends_within).unwrap_or(chunks.len()) * 16;
+    let mut start = 0;
+    for chunk in chunks {
+        if ends_within(chunk) {
+            break;
+        }
+        start += 16;
+    }
     start + plain_words(bytes.get(start..).unwrap_or_default())
 }
 
