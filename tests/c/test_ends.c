@@ -179,7 +179,15 @@ static void closed_and_then_wrong(void)
     char part[4096];
     sockeye_emission e;
     char *large = (char *)malloc(LARGE_BYTES + 1);
-    struct server server = server_start();
+    sockeye_options options = default_options();
+    sockeye_limits limits;
+    memset(&limits, 0, sizeof limits);
+    limits.size = sizeof limits;
+    /* Both may wait, however late the first is begun with. */
+    limits.outbound_bytes_max = 4 * LARGE_BYTES;
+    options.limits = &limits;
+    struct server server = server_new(&options);
+    server_listen(&server);
     int fd = sio_open(server.port);
     sockeye_socket peer = server_next(&server, SOCKEYE_EVENT_CONNECT).socket;
     NEED(large != NULL);
