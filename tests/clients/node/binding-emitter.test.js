@@ -13,7 +13,7 @@ import { createClient } from "redis";
 
 import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
 import { together } from "./support/cluster.js";
-import { endAll, startPostgres } from "./support/postgres.js";
+import { endAll, startPostgresWithTable } from "./support/postgres.js";
 import { allStarted, ROOT, startProgram, startTestbed } from "./support/process.js";
 import { killAll, RedisCluster, shardSubscribers, startKeepingRedis, startRedis } from "./support/redis.js";
 
@@ -28,9 +28,7 @@ const bytes = (...list) => Buffer.from(list);
 let redis, postgres;
 before(async () => {
   redis = await startRedis();
-  postgres = await startPostgres();
-  // The official adapter does not make it, and may be the first.
-  await postgres.query("CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT now(), payload bytea)");
+  postgres = await startPostgresWithTable();
 });
 after(async () => {
   await killAll();
@@ -50,10 +48,10 @@ async function count(server) {
 
 /** What the servers are told, and the emitter. */
 const KINDS = {
-  redis: () => [{ REDIS_URL: redis.url }, { url: redis.url, key: "emitted" }],
-  "sharded-redis": () => [{ REDIS_URL: redis.url }, { url: redis.url, channelPrefix: "emitted" }],
-  "redis-streams": () => [{ REDIS_URL: redis.url }, { url: redis.url, streamName: "emitted" }],
-  postgres: () => [{ DATABASE_URL: postgres.url }, { url: postgres.url, channelPrefix: "emitted" }],
+  redis: () => [redis.env, { url: redis.url, key: "emitted" }],
+  "sharded-redis": () => [redis.env, { url: redis.url, channelPrefix: "emitted" }],
+  "redis-streams": () => [redis.env, { url: redis.url, streamName: "emitted" }],
+  postgres: () => [postgres.env, { url: postgres.url, channelPrefix: "emitted" }],
 };
 
 for (const [kind, of] of Object.entries(KINDS)) describe(`an emitter in a cluster over ${kind}`, () => {
@@ -213,6 +211,22 @@ describe("an emitter at the masters of a Redis Cluster", () => {
   });
 });
 
+/** Emits numbers all the time while its broker is killed and started again; how many. */
+async function emitWhileKilled(emitter, redis) {
+  let sent = 0;
+  const emitting = setInterval(() => {
+    for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
+  }, 5);
+  await eventually(() => emitter.state.published > 1000, 60_000);
+  await redis.kill();
+  await eventually(() => emitter.state.downs === 1);
+  await redis.start();
+  const before = emitter.state.published;
+  await eventually(() => emitter.state.published > before + 1000, 60_000);
+  clearInterval(emitting);
+  return sent;
+}
+
 describe("an emitter without a broker", () => {
   test("waits, is full at some time, and is told why", async () => {
     const emitter = new Emitter("redis://user:s3cret@127.0.0.1:1", { publishQueueBytes: 65536 });
@@ -238,17 +252,7 @@ describe("an emitter without a broker", () => {
   test("accounts for every message when its broker is killed under load", async () => {
     const own = await startRedis();
     const emitter = new Emitter(own.url);
-    let sent = 0;
-    const emitting = setInterval(() => {
-      for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
-    }, 5);
-    await eventually(() => emitter.state.published > 1000, 60_000);
-    await own.kill();
-    await eventually(() => emitter.state.downs === 1);
-    await own.start();
-    const before = emitter.state.published;
-    await eventually(() => emitter.state.published > before + 1000, 60_000);
-    clearInterval(emitting);
+    const sent = await emitWhileKilled(emitter, own);
     // Of what was on its way it is told, and only of that.
     await emitter.flush();
     const { published, unconfirmed, dropped, waiting } = emitter.state;
@@ -261,17 +265,7 @@ describe("an emitter without a broker", () => {
   test("adds each entry to a stream once, whatever happens to its broker", async () => {
     const own = await startKeepingRedis();
     const emitter = new Emitter({ kind: "redis-streams", url: own.url, maxLen: 1_000_000 });
-    let sent = 0;
-    const emitting = setInterval(() => {
-      for (let i = 0; i < 200; i++, sent++) emitter.emit("x", sent);
-    }, 5);
-    await eventually(() => emitter.state.published > 1000);
-    await own.kill();
-    await eventually(() => emitter.state.downs === 1);
-    await own.start();
-    const before = emitter.state.published;
-    await eventually(() => emitter.state.published > before + 1000);
-    clearInterval(emitting);
+    const sent = await emitWhileKilled(emitter, own);
     await emitter.flush().catch(({ code }) => assert.equal(code, "SOCKEYE_ERR_IO"));
     const { published, unconfirmed, dropped } = emitter.state;
     await emitter.close();

@@ -10,7 +10,7 @@ import pg from "pg";
 
 import { Authority } from "./support/certificates.js";
 import { Clients, cmd, eventually, record } from "./support/client.js";
-import { bytes, withServers } from "./support/cluster.js";
+import { bytes, servesAlone, withServers } from "./support/cluster.js";
 import { faults, heard, metric, twoServers } from "./support/faults.js";
 import { startTestbed } from "./support/process.js";
 import { endAll, startPostgres } from "./support/postgres.js";
@@ -42,13 +42,7 @@ async function garbage(postgres, count) {
   return count + 400;
 }
 
-async function start() {
-  const postgres = await startPostgres();
-  postgres.env = { DATABASE_URL: postgres.url };
-  return postgres;
-}
-
-faults("PostgreSQL", { env: BEATS, start, garbage });
+faults("PostgreSQL", { env: BEATS, start: startPostgres, garbage });
 
 const bothHear = async (a, b) => {
   const saw = [a, b].map(record);
@@ -165,14 +159,5 @@ describe("how PostgreSQL is reached", { concurrency: 2 }, () => {
     await withServers([env, env], bothHear);
   });
 
-  test("nobody is there: a server serves its own clients", async () => {
-    const server = await startTestbed(environment("postgres://user:s3cret@127.0.0.1:1/db"));
-    const clients = new Clients(server.url, { transports: ["websocket"] });
-    const client = await clients.connect("/");
-    const saw = record(client);
-    await cmd(client, "emit", { event: "here" });
-    await eventually(() => saw.length === 1);
-    clients.closeAll();
-    await server.stop();
-  });
+  test("nobody is there: a server serves its own clients", () => servesAlone(environment("postgres://user:s3cret@127.0.0.1:1/db")));
 });

@@ -82,7 +82,8 @@ describe("what happens to the master of a stream", () => {
     const from = redis.nodes[[5461, 10923, 16384].findIndex((end) => slot < end)];
     const to = redis.nodes.find((node) => node !== from);
     const env = environment({ streamName: stream, channelPrefix: stream });
-    await withServers([env, env], async (...clients) => {
+    await withServers([env, env], async (a, b) => {
+      const clients = [a, b];
       let replica;
       const numbers = counting(clients);
       try {

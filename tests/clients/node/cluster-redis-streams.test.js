@@ -2,35 +2,22 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
-
-import { createClient } from "redis";
+import { describe, test } from "node:test";
 
 import { cmd, eventually, event, record } from "./support/client.js";
 import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
 import { ROOT } from "./support/process.js";
-import { killAll, startKeepingRedis, startRedis } from "./support/redis.js";
+import { redisOfFile, startKeepingRedis, startRedis } from "./support/redis.js";
 
 const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
 
-let redis, publisher;
-before(async () => {
-  redis = await startRedis();
-  publisher = createClient({ url: redis.url });
-  publisher.on("error", () => {});
-  await publisher.connect();
-});
-after(async () => {
-  await publisher?.disconnect();
-  await killAll();
-});
-
-const environment = (more = {}) => () => ({ ADAPTER: "redis-streams", REDIS_URL: redis.url, ...more });
+const broker = redisOfFile();
+const environment = (more = {}) => () => ({ ADAPTER: "redis-streams", ...broker.redis.env, ...more });
 
 /** What `@socket.io/redis-streams-emitter` 0.1.1 adds to the stream. */
 const emitter = (nsp) => (type, data) => {
   const text = typeof data === "string" ? data : JSON.stringify(data);
-  return publisher.sendCommand(["XADD", "socket.io", "*", "uid", "emitter", "nsp", nsp, "type", String(type), "data", text]);
+  return broker.publisher.sendCommand(["XADD", "socket.io", "*", "uid", "emitter", "nsp", nsp, "type", String(type), "data", text]);
 };
 
 const opts = (...rooms) => ({ rooms, flags: {}, except: [] });
@@ -69,7 +56,7 @@ describe("an emitter of ours", () => {
       const clients = await context.connect("/custom", (index) => ({ auth: { rooms: [`room-${index}`] } }));
       const saw = clients.map(record);
       const emit = (room, ...args) => {
-        const env = { ...process.env, ADAPTER: "redis-streams", REDIS_URL: redis.url, ADAPTER_PREFIX: "said", NSP: "/custom", ROOM: room };
+        const env = { ...process.env, ADAPTER: "redis-streams", REDIS_URL: broker.redis.url, ADAPTER_PREFIX: "said", NSP: "/custom", ROOM: room };
         const { status, stderr } = spawnSync(path.join(EXAMPLES, "emit"), args, { env, encoding: "utf8", timeout: 20_000 });
         assert.equal(status, 0, stderr);
       };
@@ -86,8 +73,8 @@ describe("an emitter of ours", () => {
 
 /** Environment with these options of the adapter, for all servers of a cluster. */
 const withOptions = (options) => () => {
-  const common = { url: redis.url, requestsTimeout: 10_000, ...options };
-  return { ADAPTER: "redis-streams", REDIS_URL: redis.url, ADAPTER_OPTIONS: JSON.stringify(common) };
+  const common = { url: broker.redis.url, requestsTimeout: 10_000, ...options };
+  return { ADAPTER: "redis-streams", REDIS_URL: broker.redis.url, ADAPTER_OPTIONS: JSON.stringify(common) };
 };
 
 const NAMES = { streamName: "several", channelPrefix: "several", sessionKeyPrefix: "several:" };
@@ -140,14 +127,14 @@ describe("when the broker of streams is not well", () => {
     const env = environment({ ADAPTER_PREFIX: "ill" })();
     await withServers([env, env], async (a, b) => {
       const saw = [a, b].map(record);
-      const add = (...fields) => publisher.sendCommand(["XADD", "ill", "*", ...fields]);
+      const add = (...fields) => broker.publisher.sendCommand(["XADD", "ill", "*", ...fields]);
       for (const data of ["{", "", "5", "!!", "{}", '{"packet":{"type":2,"data":["x"]}}', '{"opts":{}}', "3Q==", "gQ=="]) {
         for (const type of ["3", "4", "7", "9", "12", "99", "x", "-1"]) await add("uid", "u", "nsp", "/", "type", type, "data", data);
       }
       await add("nothing", "of ours");
       await add("nsp", "/");
       for (const message of [bytes(0xc1), bytes(0x93, 0xc0), bytes(0xdd, 255, 255, 255, 255), "{", "[]", '{"type":3}']) {
-        await publisher.publish("ill#/#", message);
+        await broker.publisher.publish("ill#/#", message);
       }
       await cmd(a, "emit", { event: "alive" });
       await received(saw, [[["alive"]], [["alive"]]]);

@@ -4,63 +4,40 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
 import { Emitter } from "@socket.io/redis-emitter";
-import { createClient } from "redis";
 
-import { Clients, cmd, event, eventually, record, sleep } from "./support/client.js";
-import { bytes, cluster, everyOperation, received, withServers } from "./support/cluster.js";
-import { ROOT, startTestbed } from "./support/process.js";
-import { killAll, startRedis, startSentinel } from "./support/redis.js";
+import { cmd, event, eventually, record, sleep } from "./support/client.js";
+import { bytes, cluster, everyOperation, everythingElse, received, servesAlone, withServers } from "./support/cluster.js";
+import { ROOT } from "./support/process.js";
+import { redisOfFile, startRedis, startSentinel } from "./support/redis.js";
 
 // For what takes the patience of servers or brokers.
 const PATIENCE_MS = 60_000;
 const EXAMPLES = path.resolve(process.env.EXAMPLES ?? path.join(ROOT, "target/examples"));
 
-let redis, publisher;
-before(async () => {
-  redis = await startRedis();
-  publisher = createClient({ url: redis.url });
-  publisher.on("error", () => {});
-  await publisher.connect();
-});
-after(async () => {
-  await publisher?.disconnect();
-  await killAll();
-});
-
-const environment = (more = {}) => () => ({ ADAPTER: "redis", REDIS_URL: redis.url, ...more });
+const broker = redisOfFile();
+const environment = (more = {}) => () => ({ ADAPTER: "redis", ...broker.redis.env, ...more });
 
 everyOperation({
   title: "a cluster over Redis",
   env: environment(),
   more(context, nsp) {
     test("the official emitter does what it can on all servers", async () => {
-      const { clients, saw } = context;
-      const emitter = new Emitter(publisher).of(nsp);
+      const { saw } = context;
+      const emitter = new Emitter(broker.publisher).of(nsp);
       emitter.emit("hello", 1, bytes(9));
       emitter.to("room-0").emit("one");
       emitter.to(["room-0", "room-1"]).except("room-1").emit("two");
       await received(saw, [[["hello", 1, bytes(9)], ["one"], ["two"]], [["hello", 1, bytes(9)]], [["hello", 1, bytes(9)]]]);
-      emitter.to("room-1").volatile.compress(true).emit("three");
-      await eventually(() => saw[1].length === 2);
-      emitter.in("room-1").socketsJoin("moved");
-      const inside = () => cmd(clients[0], "fetchSockets", { nsp, to: ["moved"] });
-      await eventually(async () => (await inside()).length === 1);
-      emitter.in("room-1").socketsLeave(["moved"]);
-      await eventually(async () => (await inside()).length === 0);
-      emitter.serverSideEmit("sse", "from outside");
-      await eventually(async () => (await cmd(clients[1], "log", { nsp })).length === 1);
-      const gone = event(clients[1], "disconnect");
-      emitter.in("room-1").disconnectSockets(true);
-      await gone;
+      await everythingElse(emitter, context, nsp);
     });
 
     test("the example in C++ speaks to all, and is told that the broker has it", async () => {
       const { clients, saw } = context;
       const emit = (room, ...args) => {
-        const env = { ...process.env, REDIS_URL: redis.url, NSP: nsp, ROOM: room };
+        const env = { ...process.env, REDIS_URL: broker.redis.url, NSP: nsp, ROOM: room };
         const { status, stderr } = spawnSync(path.join(EXAMPLES, "emit"), args, { env, encoding: "utf8", timeout: 20_000 });
         assert.equal(status, 0, stderr);
       };
@@ -97,7 +74,7 @@ describe("when the broker or a server is not well", () => {
       const garbage = [bytes(0xc1), bytes(0x93, 0xc0), bytes(0xdd, 255, 255, 255, 255), "{", "[]", '{"type":2}'];
       // Nothing that would end the official server.
       for (const channel of ["ill-request#/#", "ill-response#/#"]) {
-        for (const message of garbage) await publisher.publish(channel, message).catch(() => {});
+        for (const message of garbage) await broker.publisher.publish(channel, message).catch(() => {});
       }
       assert.equal((await cmd(clients[0], "fetchSockets").catch(() => [])).length >= 2, true);
       await cmd(clients[0], "emit", { event: "alive" });
@@ -106,66 +83,57 @@ describe("when the broker or a server is not well", () => {
   });
 
   test("broadcasts that the official server would not survive are ignored", async () => {
-    const server = await startTestbed({ ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "alone" });
-    const clients = new Clients(server.url, { transports: ["websocket"] });
-    const client = await clients.connect("/");
-    const saw = record(client);
-    const channel = "alone#/#";
-    const good = Buffer.from("93a175" + "82a474797065" + "02a46461746191a178" + "82a5726f6f6d7390a665786365707490", "hex");
-    for (const message of [bytes(), bytes(0xc1), good.subarray(0, 9), Buffer.concat([good, bytes(0)]), '{"a":1}', bytes(0x92, 0xa1, 0x75, 0x80)]) {
-      await publisher.publish(channel, message);
-    }
-    for (const request of ['{"type":5,"requestId":"a"}', '{"type":7,"requestId":"a"}', '{"type":99}', "null"]) {
-      await publisher.publish("alone-request#/#", request);
-      await publisher.publish("alone-response#/#", request);
-    }
-    await publisher.publish(channel, good);
-    await received([saw], [[["x"]]]);
-    clients.closeAll();
-    await server.stop();
+    await withServers([environment({ ADAPTER_PREFIX: "alone" })()], async (client) => {
+      const saw = record(client);
+      const channel = "alone#/#";
+      const good = Buffer.from("93a175" + "82a474797065" + "02a46461746191a178" + "82a5726f6f6d7390a665786365707490", "hex");
+      for (const message of [bytes(), bytes(0xc1), good.subarray(0, 9), Buffer.concat([good, bytes(0)]), '{"a":1}', bytes(0x92, 0xa1, 0x75, 0x80)]) {
+        await broker.publisher.publish(channel, message);
+      }
+      for (const request of ['{"type":5,"requestId":"a"}', '{"type":7,"requestId":"a"}', '{"type":99}', "null"]) {
+        await broker.publisher.publish("alone-request#/#", request);
+        await broker.publisher.publish("alone-response#/#", request);
+      }
+      await broker.publisher.publish(channel, good);
+      await received([saw], [[["x"]]]);
+    });
   });
 
   test("a server that is stopped is missed until the time is over, and its part is missing", async () => {
-    const env = { ADAPTER: "redis", REDIS_URL: redis.url, ADAPTER_PREFIX: "stopped", REQUESTS_TIMEOUT: "2000" };
-    const servers = await Promise.all([startTestbed({ ...env, SERVER_NAME: "a" }), startTestbed({ ...env, SERVER_NAME: "b" })]);
-    const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
-    const [a, b] = await Promise.all(clients.map((each) => each.connect("/")));
-    a.on("question", (ack) => ack("a"));
-    await servers[1].pause();
-    const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 1500 });
-    assert.deepEqual([err, responses], ["operation has timed out", ["a"]]);
-    await assert.rejects(cmd(a, "fetchSockets"), /\btimed?\b/);
-    assert.notEqual((await cmd(a, "serverSideEmitAck", { event: "sse-ack" })).err, null);
-    servers[1].child.kill("SIGCONT");
-    await eventually(async () => (await cmd(a, "fetchSockets").catch(() => [])).length === 2);
-    assert.ok(b.connected);
-    clients.forEach((each) => each.closeAll());
-    await Promise.all(servers.map((server) => server.stop()));
+    const env = environment({ ADAPTER_PREFIX: "stopped", REQUESTS_TIMEOUT: "2000" })();
+    await withServers([env, env], async (a, b, { servers }) => {
+      a.on("question", (ack) => ack("a"));
+      await servers[1].pause();
+      const { err, responses } = await cmd(a, "emitAck", { event: "question", timeout: 1500 });
+      assert.deepEqual([err, responses], ["operation has timed out", ["a"]]);
+      // Each binding says it in its own words.
+      await assert.rejects(cmd(a, "fetchSockets"), /\btime(d|out)?\b/);
+      assert.notEqual((await cmd(a, "serverSideEmitAck", { event: "sse-ack" })).err, null);
+      servers[1].child.kill("SIGCONT");
+      await eventually(async () => (await cmd(a, "fetchSockets").catch(() => [])).length === 2);
+      assert.ok(b.connected);
+    });
   });
 
   test("the broker is killed and comes back: local delivery goes on, and what was published meanwhile arrives", async () => {
     const own = await startRedis();
-    const env = { ADAPTER: "redis", REDIS_URL: own.url };
-    const servers = await Promise.all([startTestbed(env), startTestbed(env)]);
-    const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
-    const [a, b] = await Promise.all(clients.map((each) => each.connect("/")));
-    const saw = [a, b].map(record);
-    await own.kill();
-    await eventually(async () => {
-      await cmd(a, "emit", { event: "probe", flags: { local: true } });
-      return saw[0].length > 2;
+    await twoServers(own.env, async (a, b) => {
+      const saw = [a, b].map(record);
+      await own.kill();
+      await eventually(async () => {
+        await cmd(a, "emit", { event: "probe", flags: { local: true } });
+        return saw[0].length > 2;
+      });
+      saw[0].length = 0;
+      await sleep(100);
+      await cmd(a, "emit", { event: "while down" });
+      await received([saw[0]], [[["while down"]]]);
+      await own.start();
+      await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2);
+      await cmd(a, "emit", { event: "after" });
+      await eventually(() => saw[1].some(([name]) => name === "after"));
+      assert.deepEqual(saw[0], [["while down"], ["after"]]);
     });
-    saw[0].length = 0;
-    await sleep(100);
-    await cmd(a, "emit", { event: "while down" });
-    await received([saw[0]], [[["while down"]]]);
-    await own.start();
-    await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2);
-    await cmd(a, "emit", { event: "after" });
-    await eventually(() => saw[1].some(([name]) => name === "after"));
-    assert.deepEqual(saw[0], [["while down"], ["after"]]);
-    clients.forEach((each) => each.closeAll());
-    await Promise.all(servers.map((server) => server.stop()));
   });
 
   const twoServers = (env, run) => withServers([env, env].map((one) => ({ ADAPTER: "redis", ...one })), run);
@@ -207,14 +175,5 @@ describe("when the broker or a server is not well", () => {
     await rm(folder, { recursive: true });
   });
 
-  test("a testbed without a broker serves its own clients", async () => {
-    const server = await startTestbed({ ADAPTER: "redis", REDIS_URL: "redis://127.0.0.1:1" });
-    const clients = new Clients(server.url, { transports: ["websocket"] });
-    const client = await clients.connect("/");
-    const saw = record(client);
-    await cmd(client, "emit", { event: "here" });
-    await received([saw], [[["here"]]]);
-    clients.closeAll();
-    await server.stop();
-  });
+  test("a server without a broker serves its own clients", () => servesAlone({ ADAPTER: "redis", REDIS_URL: "redis://127.0.0.1:1" }));
 });

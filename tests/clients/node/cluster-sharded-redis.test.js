@@ -1,29 +1,16 @@
 /** Clusters over Redis's channels of shards, in each mode of subscription, and what breaks. */
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-
-import { createClient } from "redis";
 
 import { cmd, eventually, record } from "./support/client.js";
 import { bytes, cluster, everyOperation, received, roomSubscribers, withServers } from "./support/cluster.js";
-import { killAll, shardSubscribers, startRedis } from "./support/redis.js";
+import { redisOfFile, shardSubscribers, startRedis } from "./support/redis.js";
 
-let redis, publisher;
-before(async () => {
-  redis = await startRedis();
-  publisher = createClient({ url: redis.url });
-  publisher.on("error", () => {});
-  await publisher.connect();
-});
-after(async () => {
-  await publisher?.disconnect();
-  await killAll();
-});
-
-const environment = (more = {}) => () => ({ ADAPTER: "sharded-redis", REDIS_URL: redis.url, ...more });
+const broker = redisOfFile();
+const environment = (more = {}) => () => ({ ADAPTER: "sharded-redis", ...broker.redis.env, ...more });
 
 // Those that say nothing are waited for as long as the official server does, which has no option for it.
-everyOperation({ title: "a cluster over shards of Redis", env: environment(), silence: false, subscribers: (nsp) => roomSubscribers([redis], nsp) });
+everyOperation({ title: "a cluster over shards of Redis", env: environment(), silence: false, subscribers: (nsp) => roomSubscribers([broker.redis], nsp) });
 
 for (const mode of ["static", "dynamic-private"]) {
   describe(`a cluster over shards of Redis, ${mode}`, () => {
@@ -32,7 +19,7 @@ for (const mode of ["static", "dynamic-private"]) {
         const clients = await context.connect("/", () => ({ auth: { rooms: ["all"] } }));
         // Who has channels of rooms, or of sockets, subscribes to them when somebody is there.
         const channels = mode === "static" ? [] : ["all", ...clients.map(({ id }) => id)].map((room) => `${mode}#/#${room}#`);
-        if (channels.length > 0) await eventually(async () => (await shardSubscribers([redis], channels)).join() === "3,1,1,1");
+        if (channels.length > 0) await eventually(async () => (await shardSubscribers([broker.redis], channels)).join() === "3,1,1,1");
         const saw = clients.map(record);
         for (const from of [0, 1, 2]) {
           for (const list of saw) list.length = 0;
@@ -54,7 +41,7 @@ for (const mode of ["static", "dynamic-private"]) {
 }
 
 describe("channels of rooms", () => {
-  const channels = async (prefix) => (await publisher.sendCommand(["PUBSUB", "SHARDCHANNELS", `${prefix}#/#*`])).sort();
+  const channels = async (prefix) => (await broker.publisher.sendCommand(["PUBSUB", "SHARDCHANNELS", `${prefix}#/#*`])).sort();
 
   test("are subscribed to while somebody is in the room", async () => {
     const env = environment({ ADAPTER_PREFIX: "rooms" })();

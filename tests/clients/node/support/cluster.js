@@ -11,8 +11,11 @@ import { allStarted, DELIVERIES, startProgram, startTestbed } from "./process.js
 import { shardSubscribers } from "./redis.js";
 
 const OFFICIAL = fileURLToPath(new URL("official.js", import.meta.url));
-/** The servers, in the order of their clients. */
-export const NAMES = ["ours-1", "ours-2", "official"];
+/** Our servers, which come before the official one in the order of clients. */
+const OURS = [
+  { name: "ours-1", env: { SHARDS: "2", DELIVERY: DELIVERIES.at(0) } },
+  { name: "ours-2", env: { DELIVERY: DELIVERIES.at(1) ?? DELIVERIES.at(0) } },
+];
 export const bytes = (...list) => Buffer.from(list);
 
 // A loaded machine starts three servers, which have to hear each other then.
@@ -27,16 +30,15 @@ const ACK_TIMEOUT_MS = 10_000;
 /**
  * Three servers in one cluster while the suite runs, with the environment that `env` gives once the broker is there; in each test, a client
  * at each in `clients`. Where rooms have channels of their own, `subscribers(nsp)` tells how many servers have subscribed to that of each.
+ * `ours` are two testbeds: what tells them apart, a `file` if it is another than `TESTBED`, and the environment of each.
  */
-export function cluster(env, suite, subscribers) {
-  const context = {};
+export function cluster(env, suite, { subscribers, ours = OURS } = {}) {
+  const context = { names: [...ours.map(({ name }) => name), "official"] };
   before(async () => {
     const common = { REQUESTS_TIMEOUT: String(REQUESTS_TIMEOUT_MS), ...env() };
-    const of = (name) => ({ ...common, SERVER_NAME: name });
     context.servers = await allStarted([
-      startTestbed({ ...of(NAMES[0]), SHARDS: "2", DELIVERY: DELIVERIES.at(0) }),
-      startTestbed({ ...of(NAMES[1]), DELIVERY: DELIVERIES.at(1) ?? DELIVERIES.at(0) }),
-      startProgram(process.execPath, [OFFICIAL], of(NAMES[2]), { readyPath: "/socket.io/?EIO=4&transport=polling" }),
+      ...ours.map(({ name, file, env }) => startTestbed({ ...common, SERVER_NAME: name, ...env }, { file })),
+      startProgram(process.execPath, [OFFICIAL], { ...common, SERVER_NAME: "official" }, { readyPath: "/socket.io/?EIO=4&transport=polling" }),
     ]);
     await together(context.servers);
   });
@@ -59,17 +61,33 @@ export function cluster(env, suite, subscribers) {
   suite(context);
 }
 
-/** Servers of ours with these environments and a client at each; `run` gets the clients, and everything is closed behind it. */
+/**
+ * Servers of ours with these environments, which know of each other in these namespaces, and a client at each; `run` gets the clients, and the
+ * servers with all that was connected to them. Everything is closed behind it.
+ */
 export async function withServers(envs, run, { namespaces } = {}) {
   const servers = await startTogether(envs, namespaces);
   const clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
   try {
-    await run(...(await Promise.all(clients.map((each) => each.connect("/")))));
+    await run(...(await Promise.all(clients.map((each) => each.connect("/")))), { servers, clients });
   } finally {
     clients.forEach((each) => each.closeAll());
-    await Promise.all(servers.map((server) => server.stop()));
+    const alive = servers.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    await Promise.all(alive.map((server) => server.child.kill("SIGCONT") && server.stop()));
   }
 }
+
+/** A server of ours whose broker is not there serves its own clients. */
+export const servesAlone = (env) =>
+  withServers(
+    [env],
+    async (client) => {
+      const saw = record(client);
+      await cmd(client, "emit", { event: "here" });
+      await received([saw], [[["here"]]]);
+    },
+    { namespaces: [] },
+  );
 
 /** Starts servers of ours with these environments, and waits until each knows of all; if that fails none is left. */
 export async function startTogether(envs, namespaces) {
@@ -111,19 +129,35 @@ export const everywhere = (...events) => [events, events, events];
 
 /**
  * Every operation from each server of a cluster to all. `silence` tells that the official server can be given a short patience with those
- * that say nothing; `order` whose messages to several channels arrive in their order, "all", "ours" or "none"; `subscribers` as for `cluster`;
- * `more` adds tests: it gets the context, whose `clients` and what they `saw` are those of the test, and the namespace.
+ * that say nothing; `order` whose messages to several channels arrive in their order, "all", "ours" or "none"; `subscribers` and `ours` as for
+ * `cluster`; `more` adds tests: it gets the context, whose `clients` and what they `saw` are those of the test, and the namespace.
  */
-export function everyOperation({ title, env, silence = true, order = "all", more = () => {}, subscribers }) {
-  for (const nsp of ["/", "/custom"]) {
-    describe(`${title}, namespace ${nsp}`, () => cluster(env, (context) => operations(context, nsp, { silence, order, more }), subscribers));
+export function everyOperation({ title, env, silence = true, order = "all", more = () => {}, namespaces = ["/", "/custom"], ...options }) {
+  for (const nsp of namespaces) {
+    describe(`${title}, namespace ${nsp}`, () => cluster(env, (context) => operations(context, nsp, { silence, order, more }), options));
   }
 }
 
 /** How many servers have subscribed to the channels of shards of the rooms of `everyOperation`: that of all its clients, and each one's own. */
 export function roomSubscribers(nodes, nsp) {
-  const rooms = ["all", ...NAMES.map((_, index) => `room-${index}`)];
+  const rooms = ["all", ...[0, 1, 2].map((index) => `room-${index}`)];
   return shardSubscribers(nodes, rooms.map((room) => `socket.io#${nsp}#${room}#`));
+}
+
+/** What an official emitter does beside emitting, at the servers of a cluster. */
+export async function everythingElse(emitter, { clients, saw }, nsp) {
+  emitter.to("room-1").volatile.compress(true).emit("three");
+  await eventually(() => saw[1].length === 2);
+  emitter.in("room-1").socketsJoin("moved");
+  const inside = () => cmd(clients[0], "fetchSockets", { nsp, to: ["moved"] });
+  await eventually(async () => (await inside()).length === 1);
+  emitter.in("room-1").socketsLeave(["moved"]);
+  await eventually(async () => (await inside()).length === 0);
+  emitter.serverSideEmit("sse", "from outside");
+  await eventually(async () => (await cmd(clients[1], "log", { nsp })).length === 1);
+  const gone = event(clients[1], "disconnect");
+  emitter.in("room-1").disconnectSockets(true);
+  await gone;
 }
 
 function operations(context, nsp, { silence, order, more }) {
@@ -136,7 +170,7 @@ function operations(context, nsp, { silence, order, more }) {
     clients.forEach((client) => client.on("silence", () => {}));
   });
 
-  NAMES.forEach((name, from) => {
+  context.names.forEach((name, from) => {
     const others = [0, 1, 2].filter((index) => index !== from);
     const run = (op, fields) => cmd(clients[from], op, { nsp, ...fields });
     const isOrdered = order === "all" || (order === "ours" && name !== "official");
@@ -254,7 +288,7 @@ function operations(context, nsp, { silence, order, more }) {
       assert.deepEqual(await run("log"), []);
       const { err, responses } = await run("serverSideEmitAck", { event: "sse-ack", args: ["x"] });
       assert.equal(err, null);
-      const expected = others.map((index) => ({ name: NAMES[index], echo: ["x"] }));
+      const expected = others.map((index) => ({ name: context.names[index], echo: ["x"] }));
       assert.deepEqual(responses.sort((a, b) => (a.name < b.name ? -1 : 1)), expected.sort((a, b) => (a.name < b.name ? -1 : 1)));
     });
   });

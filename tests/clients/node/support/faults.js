@@ -6,9 +6,10 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
-import { Clients, cmd, event, eventually, record, sleep } from "./client.js";
+import { cmd, event, eventually, record, sleep } from "./client.js";
+import { withServers } from "./cluster.js";
 import { request } from "./http.js";
-import { startTestbed } from "./process.js";
+import { connect } from "./redis-client.js";
 
 const STORM_EVERY_MS = 2;
 // More than an answer takes on a loaded machine.
@@ -19,22 +20,10 @@ const FLOOD = 5_000;
 const JOINS = 10_000;
 
 /** Two servers with this environment, while `run` runs with them and a client at each. */
-export async function twoServers(env, run) {
-  const servers = [];
-  let clients = [];
-  try {
-    for (const SERVER_NAME of ["a", "b"]) {
-      servers.push(await startTestbed({ REQUESTS_TIMEOUT: String(REQUESTS_TIMEOUT_MS), METRICS_PATH: "/metrics", ...env, SERVER_NAME }));
-    }
-    clients = servers.map((server) => new Clients(server.url, { transports: ["websocket"] }));
-    const [a, b] = await Promise.all(clients.map((each) => each.connect("/")));
-    await bothThere(a, b);
-    await run({ a, b, servers, clients });
-  } finally {
-    clients.forEach((each) => each.closeAll());
-    const alive = servers.filter(({ child }) => child.exitCode === null && child.signalCode === null);
-    await Promise.all(alive.map((server) => server.child.kill("SIGCONT") && server.stop()));
-  }
+export function twoServers(env, run) {
+  const common = { REQUESTS_TIMEOUT: String(REQUESTS_TIMEOUT_MS), METRICS_PATH: "/metrics", ...env };
+  const envs = ["a", "b"].map((SERVER_NAME) => ({ ...common, SERVER_NAME }));
+  return withServers(envs, (a, b, { servers, clients }) => run({ a, b, servers, clients }), { namespaces: ["/"] });
 }
 
 /** Waits until both servers hear each other. */
@@ -63,6 +52,14 @@ export function noMessages(count) {
   const bytes = (number) => [beginnings[number % beginnings.length], Buffer.from([0xc1]), randomBytes(number % 64)];
   return Array.from({ length: count }, (_, number) => Buffer.concat(bytes(number)));
 }
+
+/** Sends so many of these to each of these channels of a Redis, by this command; how many in all. */
+export const flood = (command, channels) => async (redis, count) => {
+  const client = await connect(redis.env);
+  for (const channel of channels) await Promise.all(noMessages(count).map((bytes) => client.sendCommand([command, channel, bytes])));
+  await client.disconnect();
+  return count * channels.length;
+};
 
 /** One of the server's counters of the adapter. */
 export async function metric(server, what) {

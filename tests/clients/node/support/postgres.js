@@ -63,7 +63,7 @@ function guest() {
   throw new Error("there is no user to run PostgreSQL as");
 }
 
-/** A running PostgreSQL. `url` is its superuser's. */
+/** A running PostgreSQL. `url` is its superuser's, `env` what the servers of a cluster over it are started with. */
 export class Postgres {
   constructor(port, folder, user) {
     this.port = port;
@@ -71,6 +71,7 @@ export class Postgres {
     this.user = user;
     this.data = path.join(folder, "data");
     this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    this.env = { DATABASE_URL: this.url };
     this.settings = [...FAST, `unix_socket_directories=${folder}`];
   }
 
@@ -175,4 +176,11 @@ export async function startPostgres(settings = []) {
   const args = ["-D", server.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"];
   await promisify(execFile)(program("initdb"), args, { ...user, cwd: folder });
   return server.start();
+}
+
+/** Starts one with the table of attachments, which the official adapter does not make. Ours does, and finds that it is there. */
+export async function startPostgresWithTable() {
+  const server = await startPostgres();
+  await server.query("CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT now(), payload bytea)");
+  return server;
 }

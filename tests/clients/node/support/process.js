@@ -157,9 +157,9 @@ export async function allStarted(starting) {
   throw failed.reason;
 }
 
-/** Starts the testbed with the given environment. */
-export function startTestbed(env = {}, options = {}) {
-  return startProgram(TESTBED, [], env, { readyPath: "/socket.io/?EIO=4&transport=polling", ...options });
+/** Starts the testbed, or another program that fulfils its contract, with the given environment. */
+export function startTestbed(env = {}, { file = TESTBED, ...options } = {}) {
+  return startProgram(file, [], env, { readyPath: "/socket.io/?EIO=4&transport=polling", ...options });
 }
 
 /** Runs the testbed and gives `{code, stderr}` once it exits; for environments that it must refuse. */

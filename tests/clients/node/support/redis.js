@@ -4,10 +4,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { eventually } from "./client.js";
 import { freePort } from "./process.js";
+import { connect } from "./redis-client.js";
 
 const START_TIMEOUT_MS = 60_000;
 
@@ -24,12 +26,27 @@ export async function killAll() {
   await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
 }
 
-/** A running Redis. */
+/** A Redis while the tests of a file run, as `redis`, and a client of it, `publisher`. */
+export function redisOfFile() {
+  const broker = {};
+  before(async () => {
+    broker.redis = await startRedis();
+    broker.publisher = await connect(broker.redis.env);
+  });
+  after(async () => {
+    await broker.publisher?.disconnect();
+    await killAll();
+  });
+  return broker;
+}
+
+/** A running Redis. `env` is what the servers of a cluster over it are started with. */
 export class Redis {
   constructor(port, args) {
     this.port = port;
     this.args = args;
     this.url = `redis://127.0.0.1:${port}`;
+    this.env = { REDIS_URL: this.url };
   }
 
   /** Starts it, or starts it again on the same port, and waits until it answers. */
