@@ -173,8 +173,8 @@ test-node: prebuilds
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js DELIVERIES=poll node --test --test-concurrency=3 --test-reporter=dot \
 		messaging.test.js namespaces.test.js rooms.test.js connections.test.js limits.test.js protocol-socket.test.js client-v3.test.js && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot \
-		--test-name-pattern='ours-1|official|garbage|is killed' \
-		cluster-redis.test.js cluster-sharded-redis.test.js cluster-redis-streams.test.js cluster-postgres.test.js && \
+		--test-name-pattern='garbage|is killed|is stopped' cluster-redis.test.js && \
+		SOCKEYE_LIBRARY=$(abspath $(LIB))/libsockeye.so node --test --test-reporter=dot binding-cluster.test.js && \
 		TESTBED=$(CURDIR)/bindings/node/test/testbed.js node --test --test-reporter=dot binding-emitter.test.js chat-node.test.js
 
 # The addon under AddressSanitizer.
