@@ -134,6 +134,14 @@ class WebSocket:
             if (opcode, payload) != (TEXT, b"2"):
                 return opcode, payload
 
+    def quiet(self, seconds):
+        """Whether nothing but pings comes for so long, and the connection stays."""
+        while not self.peer.silent(seconds):
+            came, self.peer.buffer = self.peer.buffer, b""
+            if not came or came.replace(b"\x81\x012", b""):
+                return False
+        return True
+
     def text(self):
         opcode, payload = self.next()
         assert opcode == TEXT, (opcode, payload)
