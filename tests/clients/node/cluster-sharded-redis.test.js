@@ -61,12 +61,14 @@ describe("channels of rooms", () => {
     const own = await startRedis();
     const env = { ...environment()(), REDIS_URL: own.url };
     await withServers([env, env], async (a, b) => {
+      const both = async () => (await shardSubscribers([own], ["socket.io#/#blue#"]))[0] === 2;
       await cmd(b, "socketsJoin", { rooms: ["blue"] });
+      await eventually(both);
       const saw = record(b);
       await own.kill();
       await own.start();
       await eventually(async () => (await cmd(a, "serverCount").catch(() => 0)) === 2, 60_000);
-      await eventually(async () => (await shardSubscribers([own], ["socket.io#/#blue#"]))[0] === 2);
+      await eventually(both);
       await cmd(a, "emit", { event: "again", to: ["blue"] });
       await eventually(() => saw.length > 0);
       assert.deepEqual(saw[0], ["again"]);
