@@ -24,14 +24,17 @@ struct Slot {
     delivery: Message,
     /// `delivery` stamped, so that a thousand comparisons cost one stamping.
     due: Vec<u8>,
+    sequence: u64,
     /// Members that have not got it.
     missing: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Client {
     group: usize,
     received: u64,
+    /// By slot, one more than the number of the message that came last; for messages in any order.
+    got: Vec<u64>,
 }
 
 /// The scenario; see the module.
@@ -40,9 +43,17 @@ pub struct Fanout {
     clients: Vec<Client>,
     delivered: u64,
     stopped: bool,
+    /// What is outstanding may come in any order.
+    any_order: bool,
 }
 
 impl Fanout {
+    /// Takes what is outstanding in any order; nothing may be lost or come twice either way.
+    pub fn in_any_order(mut self, any_order: bool) -> Self {
+        self.any_order = any_order;
+        self
+    }
+
     /// One sender to all clients of the namespace.
     pub fn broadcast(clients: usize, outstanding: usize, bytes: usize) -> Self {
         let request = format!("42[\"bcast\",\"{}\"]", text_payload(bytes));
@@ -64,7 +75,7 @@ impl Fanout {
         request: impl Fn(usize) -> String,
         delivery: &str,
     ) -> Self {
-        let slot = Slot { delivery: Message::plain(delivery.as_bytes()), due: Vec::new(), missing: 0 };
+        let slot = Slot { delivery: Message::plain(delivery.as_bytes()), due: Vec::new(), sequence: 0, missing: 0 };
         let group = |index| Group {
             sender: index,
             members: (index..clients).step_by(groups).len() as u64,
@@ -72,12 +83,13 @@ impl Fanout {
             slots: vec![slot.clone(); outstanding],
             sent: 0,
         };
-        let client = |id| Client { group: id % groups, received: 0 };
+        let client = |id| Client { group: id % groups, received: 0, got: vec![0; outstanding] };
         Self {
             groups: (0..groups).map(group).collect(),
             clients: (0..clients).map(client).collect(),
             delivered: 0,
             stopped: false,
+            any_order: false,
         }
     }
 
@@ -85,26 +97,33 @@ impl Fanout {
         let client = &mut self.clients[id];
         let group = &mut self.groups[client.group];
         let sequence = client.received;
-        let index = (sequence % group.slots.len() as u64) as usize;
+        let mut index = (sequence % group.slots.len() as u64) as usize;
+        if self.any_order {
+            let found = group.slots.iter().position(|slot| slot.due == frame.payload);
+            index = found.filter(|&slot| client.got[slot] != group.slots[slot].sequence + 1).unwrap_or(index);
+        }
         let slot = &mut group.slots[index];
-        let expected = sequence < group.sent && frame.opcode == Opcode::Text && frame.payload == slot.due;
+        let is_new = client.got[index] != slot.sequence + 1;
+        let expected = sequence < group.sent && frame.opcode == Opcode::Text && frame.payload == slot.due && is_new;
         if !expected {
             return Err(mismatch(id, group.sender, sequence, frame.payload));
         }
+        client.got[index] = slot.sequence + 1;
         client.received += 1;
         self.delivered += 1;
         slot.missing -= 1;
         if slot.missing == 0 && !self.stopped {
-            group.send(out);
+            group.send(index, out);
         }
         Ok(())
     }
 }
 
 impl Group {
-    fn send(&mut self, out: &mut Outbox) {
-        let index = (self.sent % self.slots.len() as u64) as usize;
+    /// Sends the next message, in place of one that all have got.
+    fn send(&mut self, index: usize, out: &mut Outbox) {
         let slot = &mut self.slots[index];
+        slot.sequence = self.sent;
         slot.missing = self.members;
         let due = slot.delivery.stamped(self.sender, self.sent);
         slot.due.clear();
@@ -123,7 +142,7 @@ impl Handler for Fanout {
 impl Workload for Fanout {
     fn start(&mut self, out: &mut Outbox) {
         for group in &mut self.groups {
-            (0..group.slots.len()).for_each(|_| group.send(out));
+            (0..group.slots.len()).for_each(|index| group.send(index, out));
         }
     }
 
@@ -174,6 +193,15 @@ mod tests {
     fn a_delivery_out_of_order_is_a_violation() {
         let (mut fanout, frames, mut out) = broadcast();
         assert!(fanout.bytes(1, &frames[1], &mut out).is_err());
+    }
+
+    #[test]
+    fn in_any_order_all_is_taken_once() {
+        let (fanout, frames, mut out) = broadcast();
+        let mut fanout = fanout.in_any_order(true);
+        fanout.bytes(1, &frames[1], &mut out).unwrap();
+        fanout.bytes(1, &frames[0], &mut out).unwrap();
+        assert!(fanout.bytes(1, &frames[0], &mut out).is_err());
     }
 
     #[test]

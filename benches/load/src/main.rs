@@ -80,7 +80,7 @@ fn measure(options: &Options) -> Result<String, Failure> {
         }
         Scenario::Fetch => measure_joined(&mut net, options, &mut Echo::fetch(clients)),
         Scenario::Broadcast => {
-            let mut all = Fanout::broadcast(clients, in_flight as usize, bytes);
+            let mut all = Fanout::broadcast(clients, in_flight as usize, bytes).in_any_order(options.any_order);
             measure_joined(&mut net, options, &mut all)
         }
         Scenario::Rooms => {

@@ -14,7 +14,7 @@ pub const ROOMS: usize = 100;
 
 const USAGE: &str =
     "usage: load echo|binary|broadcast|rooms|polling|idle|cycles|hold|latency|relay|fetch --port PORT [--port PORT ...] --pid PID [--pid PID ...]
-  [--clients N] [--in-flight N] [--payload BYTES] [--rate PER_SECOND] [--warmup SECONDS] [--seconds SECONDS]";
+  [--clients N] [--in-flight N] [--payload BYTES] [--rate PER_SECOND] [--order kept|any] [--warmup SECONDS] [--seconds SECONDS]";
 
 /// What to do to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Options {
     pub payload: usize,
     /// Messages a second over all clients, for `latency` and `relay`.
     pub rate: u64,
+    /// `broadcast`: what is outstanding may come in any order.
+    pub any_order: bool,
     pub plan: Plan,
 }
 
@@ -107,6 +109,7 @@ impl Options {
             in_flight,
             payload,
             rate: 20_000,
+            any_order: false,
             plan: Plan { warmup: Duration::from_secs(1), seconds: Duration::from_secs(3) },
         };
         while let Some(option) = args.next() {
@@ -146,6 +149,13 @@ impl Options {
             "--in-flight" => self.in_flight = number(option, value)?,
             "--payload" => self.payload = number(option, value)?,
             "--rate" => self.rate = number(option, value)?,
+            "--order" => {
+                self.any_order = match value {
+                    "kept" => false,
+                    "any" => true,
+                    _ => return Err(Failure::Run("--order: kept or any".to_owned())),
+                }
+            }
             "--warmup" => self.plan.warmup = seconds(option, value)?,
             "--seconds" => self.plan.seconds = seconds(option, value)?,
             _ => return Err(Failure::Run(USAGE.to_owned())),
